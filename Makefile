@@ -1,0 +1,77 @@
+# Ratchet's commands; `make help` lists them. Everything a target needs beyond Go, git, make and gcc it installs
+# itself, from the Go module proxy, once, into $(CACHE).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+CACHE ?= $(HOME)/.cache/ratchet
+TOOLS := $(CACHE)/bin
+GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
+BUF := $(TOOLS)/buf-v1.75.0
+PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-v1.36.12
+ROLES := coordinator rollout-worker rank-worker trainer-bridge evaluator ratchet
+
+.PHONY: help build demo local check test test-s3 test-k8s bench cover lint fmt proto release-schema verify clean
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+build: ## the five roles and the ratchet command, into bin/
+	go build -o bin/ $(addprefix ./,$(ROLES))
+
+demo: build ## the whole loop on this machine: two generations of the embedded policy, about two minutes
+	@bin/ratchet demo $(ARGS)
+
+local: build ## the roles as separate processes over a stand-alone nats-server and MinIO; Ctrl-C stops them
+	hack/local.sh
+
+check: lint ## before each commit: format, lint, vet, unit tests
+	go vet ./...
+	go test -short ./...
+
+test: build ## everything: unit, integration over real embedded servers, race detector, end to end
+	go test -race -timeout 25m ./...
+
+test-s3: build ## the same against a real S3 server (MinIO, built once from its Go module)
+	RATCHET_MINIO=$$(hack/minio.sh) go test -count=1 -timeout 15m ./internal/blob/... ./e2e/...
+
+test-k8s: ## render the Kubernetes manifests and have an API server take them (kubectl in PATH and a cluster)
+	kubectl kustomize k8s/base >/dev/null
+	kubectl apply --server-side --dry-run=server -k k8s/base
+
+bench: ## benchmarks: ratios of one run on this machine
+	go test -run '^$$' -bench . -benchtime 2s ./...
+
+cover: ## test coverage by package
+	go test -short -coverprofile coverage.out ./... && go tool cover -func coverage.out | tail -1
+
+lint: $(GOLANGCI) ## the linters and import rules of .golangci.yml
+	$(GOLANGCI) run ./...
+
+fmt: $(GOLANGCI) ## format
+	$(GOLANGCI) fmt ./...
+
+proto: $(BUF) $(PROTOC_GEN_GO) ## generate the Go code of proto/
+	$(BUF) lint
+	PATH="$(TOOLS)/proto:$$PATH" $(BUF) generate
+
+release-schema: $(BUF) ## at a release only: hold proto/ against today's schema from now on
+	$(BUF) breaking --against proto/ratchet/v1/testdata/released.binpb
+	$(BUF) build -o proto/ratchet/v1/testdata/released.binpb
+
+verify: proto ## generated code is what the .proto says
+	git diff --exit-code -- proto
+
+clean: ## remove what was built here
+	rm -rf bin coverage.out
+
+$(GOLANGCI):
+	GOBIN=$(TOOLS)/golangci go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv $(TOOLS)/golangci/golangci-lint $@
+
+$(BUF):
+	GOBIN=$(TOOLS)/buf-build go install github.com/bufbuild/buf/cmd/buf@v1.75.0
+	mv $(TOOLS)/buf-build/buf $@
+
+$(PROTOC_GEN_GO):
+	GOBIN=$(TOOLS)/proto go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+	cp $(TOOLS)/proto/protoc-gen-go $@

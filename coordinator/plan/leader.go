@@ -1,0 +1,157 @@
+package plan
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ratchet-rl/ratchet/internal/blob"
+	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/runstate"
+)
+
+// sweepEvery is how often exhausted messages are carried to the dead letters.
+const sweepEvery = 10 * time.Second
+
+// leader conducts every unfinished run, each by a conductor of its own, while it holds the lease.
+type leader struct {
+	bus      *bus.Conn
+	blobs    blob.Store
+	settings config.Coordinator
+	log      *slog.Logger
+	metrics  *metrics
+	// poke says that a run was submitted or a wish changed, so that nobody waits for the next poll.
+	poke <-chan struct{}
+}
+
+// lead runs until ctx ends, which is also how a lost lease arrives.
+func (l *leader) lead(ctx context.Context, fence uint64) error {
+	l.log.Info("leading", "fence", fence)
+	var conducting sync.WaitGroup
+	defer conducting.Wait()
+	busy := newBusy()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		if err := l.takeUp(ctx, fence, busy, &conducting); err != nil && ctx.Err() == nil {
+			l.log.Warn("look for runs", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.poke:
+			busy.poke()
+		case <-sweep.C:
+			if err := l.bus.SweepAdvisories(ctx); err != nil && ctx.Err() == nil {
+				l.log.Warn("sweep advisories", "error", err)
+			}
+		case <-time.After(l.settings.Poll):
+		}
+	}
+}
+
+// takeUp starts a conductor for each unfinished run that has none.
+func (l *leader) takeUp(ctx context.Context, fence uint64, busy *busy, conducting *sync.WaitGroup) error {
+	keys, err := l.bus.KV(runstate.Bucket).Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("list runs: %w", err)
+	}
+	for _, key := range keys {
+		run, ok := runstate.RunOf(key)
+		if !ok || !busy.take(run) {
+			continue
+		}
+		conducting.Go(func() {
+			if finished := l.conduct(ctx, run, fence, busy.channel(run)); !finished {
+				busy.free(run) // tried again at the next look
+			}
+		})
+	}
+	return nil
+}
+
+// conduct takes one run as far as it goes and says whether it needs no conductor any more.
+func (l *leader) conduct(ctx context.Context, run string, fence uint64, poke <-chan struct{}) bool {
+	log := l.log.With("run", run)
+	c, err := l.conductor(ctx, run, fence, poke)
+	if err == nil {
+		err = c.conduct(ctx)
+	}
+	switch {
+	case err == nil:
+		return true
+	case ctx.Err() != nil:
+	case errors.Is(err, errSuperseded):
+		log.Warn("stopped conducting", "reason", err)
+	default:
+		log.Error("conducting failed; will be tried again", "error", err)
+	}
+	return false
+}
+
+func (l *leader) conductor(ctx context.Context, run string, fence uint64, poke <-chan struct{}) (*conductor, error) {
+	kv := l.bus.KV(runstate.Bucket)
+	value, _, err := kv.Get(ctx, runstate.SpecKey(run))
+	if err != nil {
+		return nil, fmt.Errorf("read spec of run %s: %w", run, err)
+	}
+	var spec config.Run
+	if err := json.Unmarshal(value, &spec); err != nil {
+		return nil, fmt.Errorf("decode spec of run %s: %w", run, err)
+	}
+	record, err := openRecord(ctx, kv, run)
+	if err != nil {
+		return nil, err
+	}
+	return &conductor{
+		bus: l.bus, blobs: l.blobs, settings: l.settings, log: l.log.With("run", run), metrics: l.metrics,
+		spec: spec, record: record, fence: fence, seen: newProjection(l.bus, run), poke: poke,
+	}, nil
+}
+
+// busy is the runs that have a conductor, each with a channel to wake it.
+type busy struct {
+	mu   sync.Mutex // guards runs
+	runs map[string]chan struct{}
+}
+
+func newBusy() *busy { return &busy{runs: map[string]chan struct{}{}} }
+
+func (b *busy) take(run string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.runs[run] != nil {
+		return false
+	}
+	b.runs[run] = make(chan struct{}, 1)
+	return true
+}
+
+func (b *busy) free(run string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.runs, run)
+}
+
+func (b *busy) channel(run string) <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.runs[run]
+}
+
+// poke wakes every conductor.
+func (b *busy) poke() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, wake := range b.runs {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ratchet-rl/ratchet/internal/config"
+)
+
+const (
+	reconnectWait  = 500 * time.Millisecond
+	pingInterval   = 20 * time.Second // the default of 2 min notices a dead link late
+	requestTimeout = 10 * time.Second
+	closeTimeout   = 30 * time.Second
+)
+
+// Blobs is where events go that are too large for a message.
+type Blobs interface {
+	PutIfAbsent(ctx context.Context, key string, body io.Reader, size int64) (created bool, err error)
+	Get(ctx context.Context, key string) (io.ReadCloser, error)
+	URI(key string) string
+	Key(uri string) (string, error)
+}
+
+// Options of a connection.
+type Options struct {
+	// Role names the connection and its inbox, so that roles cannot read each other's replies.
+	Role  string
+	Log   *slog.Logger
+	Blobs Blobs
+}
+
+// Conn is a role's connection.
+type Conn struct {
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	cfg      config.Bus
+	role     string
+	producer string
+	log      *slog.Logger
+	blobs    Blobs
+	closed   chan struct{}
+
+	streams sync.Map // name -> jetstream.Stream, bound
+	buckets sync.Map // name -> jetstream.KeyValue, bound
+
+	mu        sync.Mutex // guards violation
+	violation string     // the server's last permission violation
+}
+
+// Connect waits until the servers are there, or ctx ends.
+func Connect(ctx context.Context, cfg config.Bus, o Options) (*Conn, error) {
+	host, _ := os.Hostname()
+	c := &Conn{
+		cfg: cfg, role: o.Role, log: o.Log, blobs: o.Blobs, closed: make(chan struct{}),
+		producer: fmt.Sprintf("%s/%s/%d", o.Role, host, os.Getpid()),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	nc, err := nats.Connect(cfg.URL, c.options()...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
+	}
+	c.nc = nc
+	if err := c.awaitConnected(ctx); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	c.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(requestTimeout))
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Conn) options() []nats.Option {
+	options := []nats.Option{
+		nats.Name(c.producer),
+		nats.CustomInboxPrefix("_INBOX_" + strings.ReplaceAll(c.role, ".", "_")),
+		nats.MaxReconnects(-1), // the default gives up after two minutes, and the process lives on deaf
+		nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectWait, time.Second),
+		nats.PingInterval(pingInterval),
+		nats.DrainTimeout(closeTimeout),
+		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.log.Warn("bus disconnected", "error", err) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("bus connected", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ErrorHandler(c.onError),
+	}
+	if c.cfg.CredsFile != "" {
+		options = append(options, nats.UserCredentials(c.cfg.CredsFile))
+	}
+	if c.cfg.CAFile != "" {
+		options = append(options, nats.RootCAs(c.cfg.CAFile))
+	}
+	return options
+}
+
+func (c *Conn) awaitConnected(ctx context.Context) error {
+	said := time.Now()
+	for !c.nc.IsConnected() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for NATS at %s: %w; start a nats-server there or set bus.url", c.cfg.URL, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Since(said) > 5*time.Second {
+			c.log.Warn("waiting for the bus", "url", c.cfg.URL)
+			said = time.Now()
+		}
+	}
+	return nil
+}
+
+// onError keeps permission violations, which clients otherwise see as bare timeouts.
+func (c *Conn) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		c.mu.Lock()
+		c.violation = err.Error()
+		c.mu.Unlock()
+	}
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	c.log.Warn("bus error", "error", err, "subject", subject)
+}
+
+// explain adds the last permission violation to an error that looks like a timeout.
+func (c *Conn) explain(err error) error {
+	if err == nil || !isTimeout(err) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.violation == "" {
+		return err
+	}
+	return fmt.Errorf("%w (the server said: %s)", err, c.violation)
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
+// Healthy is nil while the connection is up.
+func (c *Conn) Healthy() error {
+	if c.nc.IsConnected() {
+		return nil
+	}
+	return fmt.Errorf("bus at %s: %s", c.cfg.URL, c.nc.Status())
+}
+
+// Close flushes, drains and waits until the connection is closed. Work in flight must have ended before:
+// draining only waits for callbacks.
+func (c *Conn) Close() {
+	if err := c.nc.Drain(); err != nil {
+		c.nc.Close()
+	}
+	select {
+	case <-c.closed:
+	case <-time.After(closeTimeout):
+		c.nc.Close()
+	}
+}

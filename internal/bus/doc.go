@@ -1,0 +1,18 @@
+// Package bus is the only place of ours that speaks NATS: connection, topology, subjects, publishing, the step
+// journal, consumption, reading, KV and leases.
+//
+// # Promise
+//
+// Delivery is at least once; results are written once. A result's subject is its identity and takes one message
+// for ever: publishing it again says "existing", publishing another content says "conflict", and the first
+// stands. A journal append names the last sequence it saw, so that a worker which lost its lease but lives on
+// cannot write. Acks prove nothing and are never used as a lock.
+//
+// # Failure handling
+//
+// Every write is retried with the same message id until its acknowledgement came or the context ended. A lost
+// reply is resolved by reading back and comparing content. Every wait has a deadline. A missing permission
+// looks like a timeout to NATS clients: the violation that the server reported is put into the error.
+//
+// How each known trap of JetStream is met: docs/decisions/0005-bus-traps.md.
+package bus

@@ -1,0 +1,61 @@
+package bus
+
+import (
+	"errors"
+	"time"
+
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+)
+
+// A handler's error says what happens next. A plain error: again after a growing delay, and after
+// bus.max_deliver deliveries a dead letter.
+
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// Permanent means: never again; a dead letter at once.
+func Permanent(err error) error { return permanentError{err} }
+
+// IsPermanent says whether err, or what it wraps, is Permanent.
+func IsPermanent(err error) bool { return errors.As(err, new(permanentError)) }
+
+type laterError struct {
+	error
+	after time.Duration
+}
+
+func (e laterError) Unwrap() error { return e.error }
+
+// Later means: again after d, by the same worker, which keeps the message meanwhile; no attempt is counted. A worker that stops
+// hands it back.
+func Later(d time.Duration, err error) error { return laterError{err, d} }
+
+type stopError struct{ error }
+
+func (e stopError) Unwrap() error { return e.error }
+
+// Stop means: the process cannot go on; the message is redelivered to somebody else.
+func Stop(err error) error { return stopError{err} }
+
+// classified is an error that knows its failure class.
+type classified interface{ FailureClass() pb.FailureClass }
+
+func classOf(err error) pb.FailureClass {
+	var c classified
+	if errors.As(err, &c) {
+		return c.FailureClass()
+	}
+	return pb.FailureClass_FAILURE_CLASS_OTHER
+}
+
+type classError struct {
+	error
+	class pb.FailureClass
+}
+
+func (e classError) Unwrap() error                 { return e.error }
+func (e classError) FailureClass() pb.FailureClass { return e.class }
+
+// WithClass gives an error the failure class that its dead letter would carry.
+func WithClass(class pb.FailureClass, err error) error { return classError{err, class} }

@@ -1,0 +1,86 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+)
+
+// Journal is the finished steps of one trajectory. Each append names the last sequence that this worker saw on
+// the subject, so that of two workers on one trajectory only one can go on.
+type Journal struct {
+	conn    *Conn
+	id      *pb.Identity
+	subject string
+	last    uint64
+}
+
+// OpenJournal reads the steps that are there, in order. A fresh trajectory costs one request.
+func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*pb.Step, error) {
+	j := &Journal{conn: c, id: id, subject: StepSubject(id)}
+	var steps []*pb.Step
+	for {
+		m, err := c.next(ctx, Steps, j.subject, j.last+1)
+		if errors.Is(err, ErrNotFound) {
+			return j, steps, nil
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read journal %s: %w", j.subject, err)
+		}
+		ev, err := m.Event(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read journal %s, message %d: %w", j.subject, m.Seq, err)
+		}
+		j.last, steps = m.Seq, append(steps, ev.GetStep())
+	}
+}
+
+// Append writes a finished step. ErrFenced means that somebody else has appended: drop the trajectory.
+func (j *Journal) Append(ctx context.Context, step *pb.Step) error {
+	ev := &pb.Event{
+		Id:  fmt.Sprintf("step.%s.%d", IDTokens(j.id), step.GetIndex()),
+		Run: j.id.GetRun(), Generation: j.id.GetGeneration(), Body: &pb.Event_Step{Step: step},
+	}
+	j.conn.fill(j.subject, ev)
+	// Without this, the server's window of message ids would tell a stale worker "duplicate" in place of "wrong
+	// sequence", and it would go on.
+	ev.Id += "." + contentHash(ev)
+	msg, err := j.conn.encode(ctx, j.subject, ev)
+	if err != nil {
+		return err
+	}
+	ack, err := j.conn.publish(ctx, msg, jetstream.WithExpectLastSequencePerSubject(j.last))
+	switch {
+	case err == nil:
+		j.last = ack.Sequence
+		return nil
+	case isWrongSequence(err):
+		return j.recognise(ctx, msg.Header[HeaderContent][0])
+	}
+	return fmt.Errorf("append to journal %s: %w", j.subject, err)
+}
+
+// recognise tells our own append, whose reply was lost, from another worker's.
+func (j *Journal) recognise(ctx context.Context, content string) error {
+	m, err := j.conn.next(ctx, Steps, j.subject, j.last+1)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("journal %s was purged: %w", j.subject, ErrFenced)
+	}
+	if err != nil {
+		return fmt.Errorf("read back journal %s: %w", j.subject, err)
+	}
+	if m.Get(HeaderContent) != content {
+		return fmt.Errorf("journal %s, message %d: %w", j.subject, m.Seq, ErrFenced)
+	}
+	j.last = m.Seq
+	return nil
+}
+
+// isWrongSequence: 10071, and 10164 on replicated streams.
+func isWrongSequence(err error) bool {
+	return isCode(err, jetstream.JSErrCodeStreamWrongLastSequence) || isCode(err, jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}

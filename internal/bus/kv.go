@@ -1,0 +1,119 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// KV is a bucket of small records with revisions.
+type KV struct {
+	conn   *Conn
+	bucket string
+}
+
+// KV names a bucket; it is bound at first use.
+func (c *Conn) KV(bucket string) *KV { return &KV{conn: c, bucket: bucket} }
+
+func (k *KV) bind(ctx context.Context) (jetstream.KeyValue, error) {
+	if kv, ok := k.conn.buckets.Load(k.bucket); ok {
+		return kv.(jetstream.KeyValue), nil
+	}
+	kv, err := k.conn.js.KeyValue(ctx, k.bucket)
+	if err != nil {
+		return nil, fmt.Errorf("bind to bucket %s: %w", k.bucket, k.conn.explain(err))
+	}
+	k.conn.buckets.Store(k.bucket, kv)
+	return kv, nil
+}
+
+// do binds and bounds one operation, and gives its errors our names.
+func (k *KV) do(ctx context.Context, what, key string, op func(context.Context, jetstream.KeyValue) error) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	kv, err := k.bind(ctx)
+	if err == nil {
+		err = op(ctx, kv)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
+		return fmt.Errorf("%s/%s: %w", k.bucket, key, ErrNotFound)
+	case errors.Is(err, jetstream.ErrKeyExists), isWrongSequence(err):
+		return fmt.Errorf("%s/%s: %w", k.bucket, key, ErrConflict)
+	}
+	return fmt.Errorf("%s %s/%s: %w", what, k.bucket, key, k.conn.explain(err))
+}
+
+// Get is the value and its revision.
+func (k *KV) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	err = k.do(ctx, "get", key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		entry, err := kv.Get(ctx, key)
+		if err == nil {
+			value, revision = entry.Value(), entry.Revision()
+		}
+		return err
+	})
+	return value, revision, err
+}
+
+// Create writes a key that is not there; else ErrConflict.
+func (k *KV) Create(ctx context.Context, key string, value []byte) (revision uint64, err error) {
+	err = k.do(ctx, "create", key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		revision, err = kv.Create(ctx, key, value)
+		return err
+	})
+	return revision, err
+}
+
+// Update swaps the value if the key is still at the revision; else ErrConflict.
+func (k *KV) Update(ctx context.Context, key string, value []byte, last uint64) (revision uint64, err error) {
+	err = k.do(ctx, "update", key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		revision, err = kv.Update(ctx, key, value, last)
+		return err
+	})
+	return revision, err
+}
+
+// Delete marks a key as gone.
+func (k *KV) Delete(ctx context.Context, key string) error {
+	return k.do(ctx, "delete", key, func(ctx context.Context, kv jetstream.KeyValue) error { return kv.Delete(ctx, key) })
+}
+
+// Keys lists the keys there are.
+func (k *KV) Keys(ctx context.Context) (keys []string, err error) {
+	err = k.do(ctx, "list", "*", func(ctx context.Context, kv jetstream.KeyValue) error {
+		list, err := kv.ListKeys(ctx)
+		if err != nil {
+			return err
+		}
+		for key := range list.Keys() {
+			keys = append(keys, key)
+		}
+		return ctx.Err()
+	})
+	return keys, err
+}
+
+// Revision is one value that a key had.
+type Revision struct {
+	Value    []byte
+	Revision uint64
+	Time     time.Time
+}
+
+// History is the values that a key had, oldest first, as far as the bucket keeps them.
+func (k *KV) History(ctx context.Context, key string) (all []Revision, err error) {
+	err = k.do(ctx, "read history of", key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		entries, err := kv.History(ctx, key)
+		for _, e := range entries {
+			all = append(all, Revision{Value: e.Value(), Revision: e.Revision(), Time: e.Created()})
+		}
+		return err
+	})
+	return all, err
+}

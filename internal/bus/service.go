@@ -1,0 +1,70 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+const answerTimeout = 30 * time.Second
+
+// Serve answers requests on ratchet.v1.api.<endpoint> until ctx ends, as a NATS micro service (`nats micro ls`).
+func (c *Conn) Serve(ctx context.Context, name, version string, endpoints map[string]func(context.Context, []byte) ([]byte, error)) error {
+	service, err := micro.AddService(c.nc, micro.Config{Name: name, Version: version, Description: "Ratchet " + name})
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", name, err)
+	}
+	for endpoint, answer := range endpoints {
+		handler := micro.HandlerFunc(func(r micro.Request) { c.answer(ctx, r, answer) })
+		if err := service.AddEndpoint(endpoint, handler, micro.WithEndpointSubject(APISubject(endpoint))); err != nil {
+			return fmt.Errorf("serve %s: %w", endpoint, err)
+		}
+	}
+	<-ctx.Done()
+	if err := service.Stop(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		c.log.Warn("stop serving", "service", name, "error", err)
+	}
+	return nil
+}
+
+func (c *Conn) answer(ctx context.Context, r micro.Request, answer func(context.Context, []byte) ([]byte, error)) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	out, err := answer(ctx, r.Data())
+	if err != nil {
+		err = r.Error("400", err.Error(), nil)
+	} else {
+		err = r.Respond(out)
+	}
+	if err != nil {
+		c.log.Warn("answer", "subject", r.Subject(), "error", err)
+	}
+}
+
+// RequestError is what the service answered in place of a result.
+type RequestError struct{ Text string }
+
+func (e *RequestError) Error() string { return e.Text }
+
+// ErrNobody means: nobody serves this request.
+var ErrNobody = errors.New("no coordinator answers")
+
+// Request asks the coordinator.
+func (c *Conn) Request(ctx context.Context, endpoint string, in []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	reply, err := c.nc.RequestWithContext(ctx, APISubject(endpoint), in)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("%w at %s; start one (`ratchet up`, or bin/coordinator)", ErrNobody, c.cfg.URL)
+	case err != nil:
+		return nil, fmt.Errorf("ask the coordinator to %s: %w", endpoint, c.explain(err))
+	case reply.Header.Get(micro.ErrorCodeHeader) != "":
+		return nil, &RequestError{Text: reply.Header.Get(micro.ErrorHeader)}
+	}
+	return reply.Data, nil
+}

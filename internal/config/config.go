@@ -1,0 +1,195 @@
+package config
+
+import "time"
+
+// Config is every setting of every role. One file, one struct: a role reads the parts it needs, so one file
+// (a ConfigMap, say) serves them all. Defaults are in Default; the field comments are the manual.
+// Order of precedence: flag, environment (RATCHET_<SECTION>_<KEY>), file, default.
+type Config struct {
+	// Bus is how to reach NATS and what the topology's limits are.
+	Bus Bus `yaml:"bus"`
+	// Blob is where mixtures, checkpoints, question sets and large events lie.
+	Blob Blob `yaml:"blob"`
+	// LLM bounds the calls to model endpoints, whichever they are.
+	LLM LLM `yaml:"llm"`
+	// Search holds what a search tool needs that no run may name: keys, caches.
+	Search Search `yaml:"search"`
+	// Coordinator, Rollout, Rank, Bridge and Evaluator are the roles' own settings.
+	Coordinator Coordinator `yaml:"coordinator"`
+	Rollout     Rollout     `yaml:"rollout"`
+	Rank        Rank        `yaml:"rank"`
+	Bridge      Bridge      `yaml:"bridge"`
+	Evaluator   Evaluator   `yaml:"evaluator"`
+	// HTTP serves /healthz, /readyz and /metrics.
+	HTTP HTTP `yaml:"http"`
+	// Log is the form and level of the log on stderr.
+	Log Log `yaml:"log"`
+	// Up is `ratchet up` only: the embedded servers.
+	Up Up `yaml:"up"`
+}
+
+// Bus is how to reach NATS.
+type Bus struct {
+	// URL of the NATS servers, comma separated. Defaults to nats://127.0.0.1:4222.
+	URL string `yaml:"url"`
+	// CredsFile is a NATS credentials file, CAFile the authority of its TLS certificate; both optional.
+	CredsFile string `yaml:"creds_file"`
+	CAFile    string `yaml:"ca_file"`
+	// Replicas of every stream and bucket: 1 for one server, 3 for a cluster. Defaults to 1.
+	Replicas int `yaml:"replicas"`
+	// AckWait is how long a silent worker keeps a task; workers say "in progress" every third of it, so it is
+	// also the time to notice a crash. Defaults to 60 s (`ratchet up`: 5 s).
+	AckWait time.Duration `yaml:"ack_wait"`
+	// LeaseTTL is how long a silent leader stays one. Defaults to 10 s (`ratchet up`: 2 s).
+	LeaseTTL time.Duration `yaml:"lease_ttl"`
+	// MaxDeliver is after how many deliveries a task is a dead letter. Defaults to 8.
+	MaxDeliver int `yaml:"max_deliver"`
+	// MaxAckPending bounds the tasks of a kind in progress over all workers. Defaults to 4000.
+	MaxAckPending int `yaml:"max_ack_pending"`
+	// Kinds are plug-in task kinds; the coordinator makes a queue for each. Defaults to none.
+	Kinds []string `yaml:"kinds"`
+	// MaxBytes bounds each of nine streams on disk; the server reserves their sum. Defaults to 4 GiB.
+	MaxBytes int64 `yaml:"max_bytes"`
+}
+
+// Blob is an S3 bucket or a directory.
+type Blob struct {
+	// URL is s3://bucket/prefix or file:///directory. Defaults to file://ratchet-data/blobs.
+	URL string `yaml:"url"`
+	// Endpoint is the S3 server, http://host:port or https://host; empty means AWS.
+	Endpoint string `yaml:"endpoint"`
+	Region   string `yaml:"region"`
+	// AccessKeyFile and SecretKeyFile hold the keys; else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+	AccessKeyFile string `yaml:"access_key_file"`
+	SecretKeyFile string `yaml:"secret_key_file"`
+	CAFile        string `yaml:"ca_file"`
+	// Timeout bounds one request. Defaults to 2 min.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// LLM bounds calls to model endpoints.
+type LLM struct {
+	// KeyFile holds the API key sent to every endpoint; KeyFiles names one by endpoint's host[:port].
+	KeyFile  string            `yaml:"key_file"`
+	KeyFiles map[string]string `yaml:"key_files"`
+	// Timeout bounds one call, retries apart. Defaults to 2 min.
+	Timeout time.Duration `yaml:"timeout"`
+	// Tries is how often one call is tried before it is an infrastructure failure. Defaults to 4.
+	Tries int `yaml:"tries"`
+	// Wait bounds the time that all tries of one call may take together. Defaults to 5 min.
+	Wait time.Duration `yaml:"wait"`
+	// Connections bounds the connections to one endpoint. Defaults to 256.
+	Connections int `yaml:"connections"`
+	// OpenAfter failures in a row the endpoint's circuit opens, and nothing is pulled until a probe succeeds
+	// after OpenFor. Defaults to 5 and 2 s.
+	OpenAfter int           `yaml:"open_after"`
+	OpenFor   time.Duration `yaml:"open_for"`
+	// MaxReply is the largest reply read, in bytes. Defaults to 8 MiB.
+	MaxReply int64 `yaml:"max_reply"`
+}
+
+// Search holds the search tool's local matters.
+type Search struct {
+	// Directory keeps indexes and cached results, by content. Defaults to ratchet-data/search.
+	Directory string `yaml:"directory"`
+	// KeyFile is the API key of a hosted search engine.
+	KeyFile string `yaml:"key_file"`
+	// Timeout bounds one query. Defaults to 30 s.
+	Timeout time.Duration `yaml:"timeout"`
+	// Cache keeps results by query: off, on (default), or replay (answer from the cache only).
+	Cache string `yaml:"cache"`
+}
+
+// Coordinator settings.
+type Coordinator struct {
+	// Shard is the number of questions per task. Defaults to 4.
+	Shard int `yaml:"shard"`
+	// Window is how many tasks are published ahead of the workers. Defaults to 1000.
+	Window int `yaml:"window"`
+	// Poll is the longest time between two looks at the state of a run. Defaults to 2 s.
+	Poll time.Duration `yaml:"poll"`
+}
+
+// Rollout settings.
+type Rollout struct {
+	// Slots is how many trajectories one worker has in flight. Defaults to 16.
+	Slots int `yaml:"slots"`
+	// Drain is how long work in flight may go on after SIGTERM. Defaults to 20 s.
+	Drain time.Duration `yaml:"drain"`
+}
+
+// Rank settings.
+type Rank struct {
+	// Rankers that this worker serves. Defaults to llm and perplexity.
+	Rankers []string `yaml:"rankers"`
+	// Slots is how many trajectories it ranks at once. Defaults to 8.
+	Slots int           `yaml:"slots"`
+	Drain time.Duration `yaml:"drain"`
+}
+
+// Bridge settings.
+type Bridge struct {
+	// Directory is the work space of jobs and checkpoints; a model server must see the same path. Defaults to
+	// ratchet-data/training.
+	Directory string `yaml:"directory"`
+	// Jobs is how many training jobs run at once. Defaults to 1.
+	Jobs int `yaml:"jobs"`
+	// Reconcile is how often served checkpoints are looked after. Defaults to 15 s.
+	Reconcile time.Duration `yaml:"reconcile"`
+	Drain     time.Duration `yaml:"drain"`
+}
+
+// Evaluator settings.
+type Evaluator struct {
+	// Judges that this worker serves. Defaults to llm.
+	Judges []string `yaml:"judges"`
+	// Slots is how many trajectories it judges at once. Defaults to 8.
+	Slots int           `yaml:"slots"`
+	Drain time.Duration `yaml:"drain"`
+}
+
+// HTTP is a role's own small server.
+type HTTP struct {
+	// Listen is its address; empty means none. Defaults to empty (`ratchet up`: 127.0.0.1:7420).
+	Listen string `yaml:"listen"`
+}
+
+// Log settings.
+type Log struct {
+	// Level is debug, info, warn or error. Defaults to info.
+	Level string `yaml:"level"`
+	// Format is text or json. Defaults to text on a terminal, json elsewhere.
+	Format string `yaml:"format"`
+}
+
+// Up settings: the servers that `ratchet up` embeds.
+type Up struct {
+	// Directory holds everything: bus, blobs, search, training. Defaults to ratchet-data.
+	Directory string `yaml:"directory"`
+	// Bus is the embedded nats-server's address. Defaults to 127.0.0.1:4222.
+	Bus string `yaml:"bus"`
+	// Pocket is the address of the embedded policy's server; "off" for none. Defaults to 127.0.0.1:7421.
+	Pocket string `yaml:"pocket"`
+	// PocketSeed is the seed of pocket's world. Defaults to 7.
+	PocketSeed int64 `yaml:"pocket_seed"`
+}
+
+// Default is the configuration without file, environment and flags.
+func Default() Config {
+	return Config{
+		Bus: Bus{
+			URL: "nats://127.0.0.1:4222", Replicas: 1, AckWait: time.Minute, LeaseTTL: 10 * time.Second, MaxDeliver: 8, MaxAckPending: 4000,
+			MaxBytes: 4 << 30,
+		},
+		Blob:        Blob{URL: "file://ratchet-data/blobs", Region: "us-east-1", Timeout: 2 * time.Minute},
+		LLM:         LLM{Timeout: 2 * time.Minute, Tries: 4, Wait: 5 * time.Minute, Connections: 256, OpenAfter: 5, OpenFor: 2 * time.Second, MaxReply: 8 << 20},
+		Search:      Search{Directory: "ratchet-data/search", Timeout: 30 * time.Second, Cache: "on"},
+		Coordinator: Coordinator{Shard: 4, Window: 1000, Poll: 2 * time.Second},
+		Rollout:     Rollout{Slots: 16, Drain: 20 * time.Second},
+		Rank:        Rank{Rankers: []string{"llm", "perplexity"}, Slots: 8, Drain: 20 * time.Second},
+		Bridge:      Bridge{Directory: "ratchet-data/training", Jobs: 1, Reconcile: 15 * time.Second, Drain: 20 * time.Second},
+		Evaluator:   Evaluator{Judges: []string{"llm"}, Slots: 8, Drain: 20 * time.Second},
+		Log:         Log{Level: "info"},
+		Up:          Up{Directory: "ratchet-data", Bus: "127.0.0.1:4222", Pocket: "127.0.0.1:7421", PocketSeed: 7},
+	}
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Validate says everything that is wrong with the configuration.
+func (c Config) Validate() error { return c.validate(nil) }
+
+func (c Config) validate(sources Sources) error {
+	v := check{place: func(path string) string { return sources[path] }}
+	v.positive(reflect.ValueOf(&c).Elem())
+	v.wants("bus.url", natsURL(c.Bus.URL), "nats://host:port, comma separated")
+	v.oneOf("bus.replicas", fmt.Sprint(c.Bus.Replicas), "1", "3", "5")
+	v.tokens("bus.kinds", c.Bus.Kinds)
+	v.wants("blob.url", blobURL(c.Blob.URL), "s3://bucket/prefix or file:///directory")
+	v.wants("blob.endpoint", c.Blob.Endpoint == "" || httpURL(c.Blob.Endpoint), "http://host:port or https://host, or nothing for AWS")
+	v.oneOf("search.cache", c.Search.Cache, "off", "on", "replay")
+	v.tokens("rank.rankers", c.Rank.Rankers)
+	v.tokens("evaluator.judges", c.Evaluator.Judges)
+	v.wants("http.listen", c.HTTP.Listen == "" || hostPort(c.HTTP.Listen), "host:port, or nothing for none")
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "", "text", "json")
+	v.wants("up.bus", hostPort(c.Up.Bus), "host:port")
+	v.wants("up.pocket", c.Up.Pocket == "off" || hostPort(c.Up.Pocket), `host:port, or "off"`)
+	return v.wrong.err()
+}
+
+// check collects problems; place says where a setting comes from.
+type check struct {
+	place func(path string) string
+	wrong problems
+}
+
+func (v *check) add(path, problem, fix string) {
+	v.wrong.add(&Error{Place: v.place(path), Key: path, Problem: problem, Fix: fix})
+}
+
+func (v *check) wants(path string, ok bool, want string) {
+	if !ok {
+		v.add(path, "want "+want, "")
+	}
+}
+
+func (v *check) oneOf(path, value string, allowed ...string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	names := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
+	problem := fmt.Sprintf("unknown value %q", value)
+	if meant := nearest(value, names); meant != "" && value != "" {
+		problem += fmt.Sprintf("; did you mean %q?", meant)
+	}
+	v.add(path, problem, "use one of: "+strings.Join(names, ", "))
+}
+
+func (v *check) tokens(path string, names []string) {
+	for i, name := range names {
+		if !IsToken(name) {
+			v.add(path, fmt.Sprintf("%q is no name", name), fmt.Sprintf("use a-z, 0-9 and dashes, such as %s", Token(name)))
+		}
+		if slices.Contains(names[:i], name) {
+			v.add(path, fmt.Sprintf("%q is named twice", name), "name it once")
+		}
+	}
+}
+
+// mayBeZero tells the numbers for which zero is a setting too.
+func mayBeZero(path string) bool {
+	return path == "up.pocket_seed" || strings.HasSuffix(path, ".drain")
+}
+
+// positive checks that numbers and times are greater than zero, where zero means nothing.
+func (v *check) positive(config reflect.Value) {
+	for _, s := range leaves(config, "") {
+		if !s.value.CanInt() || s.value.Int() > 0 || mayBeZero(s.path) && s.value.Int() == 0 {
+			continue
+		}
+		want := "want a number greater than 0, not " + show(s.value)
+		if s.value.Type() == reflect.TypeFor[time.Duration]() {
+			want = "want a time greater than 0, not " + show(s.value)
+		}
+		v.add(s.path, want, "")
+	}
+}
+
+func natsURL(text string) bool {
+	for part := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return false
+		}
+	}
+	return true
+}
+
+func blobURL(text string) bool {
+	scheme, rest, ok := strings.Cut(text, "://")
+	return ok && rest != "" && (scheme == "s3" || scheme == "file")
+}
+
+func httpURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+func hostPort(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	return err == nil && port != ""
+}

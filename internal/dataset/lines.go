@@ -1,0 +1,74 @@
+package dataset
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+)
+
+// WriteQuestions writes JSON lines that ReadQuestions reads; the same questions make the same bytes.
+func WriteQuestions(w io.Writer, questions []Question) error {
+	return writeLines(w, questions)
+}
+
+// ReadQuestions yields questions one at a time, so that a million need no more memory than one. It refuses lines
+// with any other field, such as answers. It ends after the first error, which names the line.
+func ReadQuestions(r io.Reader) iter.Seq2[Question, error] {
+	return readLines(r, "questions", func(q Question) bool { return q.Token != "" && q.Text != "" })
+}
+
+// WriteGold writes JSON lines that ReadGold reads.
+func WriteGold(w io.Writer, gold []Gold) error {
+	return writeLines(w, gold)
+}
+
+// ReadGold yields gold answers one at a time; like ReadQuestions.
+func ReadGold(r io.Reader) iter.Seq2[Gold, error] {
+	return readLines(r, "gold answers", func(g Gold) bool { return g.Token != "" && len(g.Answers) > 0 })
+}
+
+func writeLines[T any](w io.Writer, items []T) error {
+	buffered := bufio.NewWriter(w)
+	enc := json.NewEncoder(buffered)
+	enc.SetEscapeHTML(false)
+	for _, item := range items {
+		if err := enc.Encode(item); err != nil {
+			return fmt.Errorf("write dataset lines: %w", err)
+		}
+	}
+	if err := buffered.Flush(); err != nil {
+		return fmt.Errorf("write dataset lines: %w", err)
+	}
+	return nil
+}
+
+func readLines[T any](r io.Reader, what string, complete func(T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		limited := newLimitedReader(context.Background(), r, maxRow, math.MaxInt64)
+		dec := json.NewDecoder(limited)
+		dec.DisallowUnknownFields()
+		for line := 1; ; line++ {
+			limited.nextRow()
+			var item T
+			err := dec.Decode(&item)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err == nil && !complete(item) {
+				err = errors.New("a field is missing")
+			}
+			if err != nil {
+				yield(item, fmt.Errorf("read %s: line %d: %w", what, line, err))
+				return
+			}
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package dataset
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestLinesRoundTrip(t *testing.T) {
+	t.Parallel()
+	questions := []Question{{"s-1", "1", "<a> & \"b\"?\n"}, {"s-x", "x/y", "日本?"}}
+	gold := []Gold{{"s-1", []string{"a", "b\n"}}, {"s-x", []string{"c"}}}
+	var q, g bytes.Buffer
+	if err := WriteQuestions(&q, questions); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteGold(&g, gold); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"token":"s-1","id":"1","text":"<a> & \"b\"?\n"}` + "\n"
+	if line, _ := bytes.NewBuffer(q.Bytes()).ReadString('\n'); line != want {
+		t.Errorf("line %q, want %q", line, want)
+	}
+	var gotQ []Question
+	for one, err := range ReadQuestions(&q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotQ = append(gotQ, one)
+	}
+	var gotG []Gold
+	for one, err := range ReadGold(&g) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotG = append(gotG, one)
+	}
+	if !reflect.DeepEqual(gotQ, questions) || !reflect.DeepEqual(gotG, gold) {
+		t.Errorf("got %+v and %+v", gotQ, gotG)
+	}
+}
+
+func TestReadQuestionsRefuses(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{
+		"answers":  `{"token":"s-1","id":"1","text":"a?","answers":["x"]}`,
+		"gold":     `{"token":"s-1","answers":["x"]}`,
+		"no token": `{"id":"1","text":"a?"}`,
+		"no text":  `{"token":"s-1","id":"1"}`,
+		"no JSON":  `token`,
+		"cut off":  `{"token":"s-1"`,
+	} {
+		var last error
+		n := 0
+		for _, err := range ReadQuestions(strings.NewReader(`{"token":"s-0","id":"0","text":"q"}` + "\n" + content + "\n" + content)) {
+			n++
+			last = err
+		}
+		if n != 2 || last == nil || !strings.Contains(last.Error(), "line 2") {
+			t.Errorf("%s: %d results, last error %v; want one that names line 2", name, n, last)
+		}
+	}
+}
+
+// A million questions pass through without being held.
+func TestReadQuestionsNeedsLittleMemory(t *testing.T) {
+	const n = 1_000_000
+	r, w := io.Pipe()
+	go func() {
+		for i := 0; i < n; i += 1000 {
+			var b bytes.Buffer
+			for j := i; j < i+1000; j++ {
+				fmt.Fprintf(&b, "{\"token\":\"s-%d\",\"id\":\"%d\",\"text\":\"number?\"}\n", j, j)
+			}
+			w.Write(b.Bytes())
+		}
+		w.Close()
+	}()
+	seen := 0
+	var peak uint64
+	for q, err := range ReadQuestions(r) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen++; seen%250_000 == 0 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			peak = max(peak, m.HeapAlloc)
+		}
+		_ = q
+	}
+	if seen != n || peak > 32<<20 {
+		t.Errorf("%d questions, %d MiB in use; want %d in at most 32 MiB", seen, peak>>20, n)
+	}
+}

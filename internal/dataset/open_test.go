@@ -1,0 +1,151 @@
+package dataset
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ratchet-rl/ratchet/internal/config"
+)
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	const content = `{"question":"a?"}`
+	file := filepath.Join(t.TempDir(), "pool.jsonl")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/pool.jsonl" {
+			http.NotFound(w, r)
+			return
+		}
+		io.WriteString(w, content)
+	}))
+	defer server.Close()
+	s3 := func(_ context.Context, uri string) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(strings.ReplaceAll(content, "a?", uri))), nil
+	}
+	for path, text := range map[string]string{
+		file:                               "a?",
+		"file://" + file:                   "a?",
+		server.URL + "/pool.jsonl":         "a?",
+		server.URL + "/pool.jsonl?raw=1.2": "a?",
+		"s3://bucket/pool.jsonl":           "s3://bucket/pool.jsonl",
+	} {
+		pool, _, err := LoadPool(t.Context(), Open(s3), config.Source{Path: path})
+		if err != nil || pool[0].Text != text || !strings.HasPrefix(pool[0].ID, "pool_") {
+			t.Errorf("%s: %+v, error %v", path, pool, err)
+		}
+	}
+	for path, want := range map[string]string{
+		file + ".none":           "no such file",
+		server.URL + "/none":     "404 Not Found",
+		"http://127.0.0.1:1/x":   "refused",
+		"s3://bucket/pool.jsonl": "there is no S3 here",
+		"":                       "no such file",
+	} {
+		_, _, err := LoadPool(t.Context(), Open(nil), config.Source{Path: path})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "fix: check path") {
+			t.Errorf("%s: error %v, want %q", path, err, want)
+		}
+	}
+}
+
+// A small file that decompresses without end is stopped.
+func TestBombs(t *testing.T) {
+	t.Parallel()
+	long := `{"question":"` + strings.Repeat("a", 3<<20) + `"}`
+	for name, c := range map[string]struct {
+		format          format
+		content         io.Reader
+		maxRow, maxFile int64
+	}{
+		"a row":    {objectRows, strings.NewReader(long), 1 << 20, 1 << 30},
+		"the file": {objectRows, strings.NewReader(long), 1 << 30, 1 << 20},
+		"A row":    {tableRows(','), io.MultiReader(strings.NewReader("question\n\""), endless{}), 1 << 20, 1 << 30},
+		"The file": {parquetRows, endless{}, 1 << 20, 4 << 20},
+	} {
+		limit := newLimitedReader(t.Context(), c.content, c.maxRow, c.maxFile)
+		for _, err := range c.format("bomb", bufio.NewReader(limit), limit) {
+			if err == nil || !strings.Contains(err.Error(), strings.ToLower(name)+" is larger than") {
+				t.Errorf("%s: error %v", name, err)
+			}
+		}
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'a'
+	}
+	return len(p), nil
+}
+
+// fuzzed loads content both ways and checks what must hold of any set that is accepted.
+func fuzzed(t *testing.T, path, content string) {
+	src := config.Source{Path: path}
+	pool, _, err := LoadPool(t.Context(), memory(content), src)
+	if err == nil {
+		checkQuestions(t, pool)
+	}
+	questions, gold, _, err := LoadEvaluation(t.Context(), memory(content), src)
+	if err != nil {
+		return
+	}
+	checkQuestions(t, questions)
+	for i, g := range gold {
+		if g.Token != questions[i].Token || len(g.Answers) == 0 {
+			t.Errorf("gold %d is %+v", i, g)
+		}
+	}
+}
+
+func checkQuestions(t *testing.T, questions []Question) {
+	tokens := map[string]struct{}{}
+	for _, q := range questions {
+		if !add(tokens, q.Token) || q.Text == "" || len(q.Text) > maxText || q.ID == "" {
+			t.Errorf("question %+v", q)
+		}
+		for _, part := range strings.Split(q.Token, "-") {
+			if part != "" && !config.IsToken(part) {
+				t.Errorf("token %q", q.Token)
+			}
+		}
+	}
+	var b strings.Builder
+	if err := WriteQuestions(&b, questions); err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	for q, err := range ReadQuestions(strings.NewReader(b.String())) {
+		if err != nil || q != questions[i] {
+			t.Fatal(fmt.Errorf("question %d %+v became %+v, error %w", i, questions[i], q, err))
+		}
+		i++
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	for _, c := range forms {
+		f.Add(c.content)
+	}
+	f.Add(`[{"question":"a"},]`)
+	f.Fuzz(func(t *testing.T, content string) { fuzzed(t, "set.json", content) })
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add("question,answer\na,b\n")
+	f.Add("\ufeffid;question\n1;\"a\n;b\"\n")
+	f.Add("id\tquestion\n1\t\"a\n")
+	f.Fuzz(func(t *testing.T, content string) { fuzzed(t, "set.csv", content) })
+}

@@ -1,0 +1,87 @@
+package devstack
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+const (
+	readyTimeout = 30 * time.Second
+	// maxStore bounds JetStream on disk; the server's default is most of the disk.
+	maxStore   = 50 << 30
+	maxPayload = 1 << 20
+)
+
+// Server is an embedded nats-server.
+type Server struct{ nats *server.Server }
+
+// StartNATS starts a server with its data under dir. A port of 0 takes a free one.
+func StartNATS(dir, addr string) (*Server, error) {
+	host, port, err := splitAddr(addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the bus's folder: %w", err)
+	}
+	if err := portFree(addr); err != nil {
+		return nil, err
+	}
+	s, err := server.NewServer(&server.Options{
+		ServerName: "ratchet", Host: host, Port: port, JetStream: true, StoreDir: filepath.Clean(dir), SyncAlways: true,
+		NoSigs: true, NoLog: true, JetStreamMaxStore: maxStore, MaxPayload: maxPayload,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure the embedded nats-server: %w", err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(readyTimeout) {
+		s.Shutdown()
+		return nil, fmt.Errorf("embedded nats-server at %s not ready in %s; is %s writable and not full?", addr, readyTimeout, dir)
+	}
+	if !s.JetStreamEnabled() {
+		s.Shutdown()
+		return nil, fmt.Errorf("embedded nats-server could not start JetStream in %s", dir)
+	}
+	return &Server{nats: s}, nil
+}
+
+func splitAddr(addr string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("bus address %q: want host:port: %w", addr, err)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil {
+		return "", 0, fmt.Errorf("bus address %q: port: %w", addr, err)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// portFree says what is wrong before the server does it in a log that nobody reads.
+func portFree(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("bus address %s is taken (%w); stop what listens there or set up.bus to another", addr, errors.Unwrap(err))
+	}
+	return l.Close()
+}
+
+// URL to connect to.
+func (s *Server) URL() string { return s.nats.ClientURL() }
+
+// Stop ends the server when all is on disk.
+func (s *Server) Stop() {
+	s.nats.Shutdown()
+	s.nats.WaitForShutdown()
+}

@@ -1,0 +1,254 @@
+package llm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ratchet-rl/ratchet/internal/config"
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+)
+
+// Request asks for N continuations of one prompt; choice i has Seed+i.
+type Request struct {
+	// Endpoint is the base URL with /v1.
+	Endpoint string
+	Model    string
+	// API is completions, or chat: then the prompt is one user message.
+	API         pb.Api
+	Prompt      string
+	N           int
+	Temperature float64
+	MaxTokens   int
+	// Stop ends a text; the first of them is put back where the server removed it.
+	Stop     []string
+	Seed     int64
+	Logprobs bool
+	// Affinity is the same for calls that share a prefix. It travels as the header X-Session-Id, by which a
+	// balancer before several replicas can keep them on one.
+	Affinity string
+}
+
+// Response is the choices, in the order of their seeds, and what they cost.
+type Response struct {
+	Choices                               []Choice
+	PromptTokens, CompletionTokens, Calls int64
+}
+
+// Choice is one continuation.
+type Choice struct {
+	Text   string
+	Tokens int
+	// MeanLogprob is the mean natural log-probability over the tokens that have one, if HasLogprob.
+	MeanLogprob  float64
+	HasLogprob   bool
+	FinishReason string
+}
+
+// Client calls endpoints. Safe for concurrent use; one per role.
+type Client struct {
+	cfg     config.LLM
+	log     *slog.Logger
+	http    *http.Client
+	metrics *metrics
+
+	mu        sync.Mutex // guards endpoints
+	endpoints map[string]*endpoint
+}
+
+// New makes a client. The logger and the registerer may be nil.
+func New(cfg config.LLM, log *slog.Logger, reg prometheus.Registerer) *Client {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	// The default of two idle connections to a host dials anew for nearly every call.
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = 0, cfg.Connections, cfg.Connections
+	return &Client{
+		cfg: cfg, log: log, http: &http.Client{Transport: transport}, metrics: newMetrics(reg), endpoints: map[string]*endpoint{},
+	}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Complete asks for r.N choices. With an error, the response says what was paid for nevertheless.
+func (c *Client) Complete(ctx context.Context, r Request) (Response, error) {
+	e, err := c.endpoint(r.Endpoint)
+	if err != nil {
+		return Response{}, err
+	}
+	r.N = max(r.N, 1)
+	first := r.N
+	if e.isSingle(r.Model) {
+		first = 1
+	}
+	out, err := c.try(ctx, e, r, first, r.Seed)
+	if first > 1 && isRequestError(err) { // llama.cpp refuses an n above its slots
+		first = 1
+		if out, err = c.try(ctx, e, r, 1, r.Seed); err == nil {
+			e.setSingle(r.Model)
+		}
+	}
+	if err != nil {
+		return out, err
+	}
+	if len(out.Choices) < r.N {
+		if first > 1 {
+			e.setSingle(r.Model)
+		}
+		err = c.topUp(ctx, e, r, &out)
+	}
+	out.Choices = out.Choices[:min(len(out.Choices), r.N)]
+	return out, err
+}
+
+// topUp asks one by one for the choices that a server did not give: with seeds of their own, because equal seeds
+// give equal texts, and after the first, because the server then has the prompt in its cache.
+func (c *Client) topUp(ctx context.Context, e *endpoint, r Request, out *Response) error {
+	have := len(out.Choices)
+	more := make([]Response, r.N-have)
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range more {
+		group.Go(func() (err error) {
+			more[i], err = c.try(ctx, e, r, 1, r.Seed+int64(have+i))
+			return err
+		})
+	}
+	err := group.Wait()
+	for _, m := range more {
+		if len(m.Choices) > 0 {
+			out.Choices = append(out.Choices, m.Choices[0])
+		}
+		out.PromptTokens += m.PromptTokens
+		out.CompletionTokens += m.CompletionTokens
+		out.Calls += m.Calls
+	}
+	return err
+}
+
+// Models lists what an endpoint serves. One try.
+func (c *Client) Models(ctx context.Context, endpoint string) ([]string, error) {
+	e, err := c.endpoint(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.models(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range list {
+		names = append(names, m.ID)
+	}
+	return names, nil
+}
+
+// Ready blocks while the endpoint's circuit is open, and probes it, until ctx ends.
+func (c *Client) Ready(ctx context.Context, endpoint string) error {
+	e, err := c.endpoint(endpoint)
+	if err != nil {
+		return err
+	}
+	return e.circuit.wait(ctx, func() error { return c.probe(ctx, e) })
+}
+
+// probe asks the cheapest question there is.
+func (c *Client) probe(ctx context.Context, e *endpoint) error {
+	if _, err := c.models(ctx, e); err != nil && !answers(err) {
+		return err
+	}
+	return nil
+}
+
+// AllReady blocks while any of the endpoints called so far does not answer.
+func (c *Client) AllReady(ctx context.Context) error {
+	for _, e := range c.known() {
+		if err := e.circuit.wait(ctx, func() error { return c.probe(ctx, e) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) known() []*endpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.endpoints))
+}
+
+// AnyReady blocks while not one of the endpoints called so far answers: a run whose endpoint is gone for good must
+// not stop the others.
+func (c *Client) AnyReady(ctx context.Context) error {
+	all := c.known()
+	if len(all) == 0 || slices.ContainsFunc(all, func(e *endpoint) bool { return !e.circuit.isOpen() }) {
+		return nil
+	}
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	var probes sync.WaitGroup
+	for _, e := range all {
+		probes.Go(func() {
+			if e.circuit.wait(waiting, func() error { return c.probe(waiting, e) }) == nil {
+				stop()
+			}
+		})
+	}
+	probes.Wait()
+	return context.Cause(ctx)
+}
+
+// endpoint is what is known about a base URL.
+func (c *Client) endpoint(base string) (*endpoint, error) {
+	base = strings.TrimRight(base, "/")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.endpoints[base]; ok {
+		return e, nil
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("endpoint %q: want a URL such as http://127.0.0.1:8000/v1", base)
+	}
+	key, err := c.key(u.Host)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", u.Redacted(), err)
+	}
+	e := newEndpoint(u, key, c.cfg)
+	e.circuit = newCircuit(c.cfg.OpenAfter, c.cfg.OpenFor, func(open bool) {
+		c.metrics.open(e.name, open)
+		if open {
+			c.log.Warn("endpoint fails; waiting for it, nothing is lost", "endpoint", e.name, "failures", c.cfg.OpenAfter)
+		} else {
+			c.log.Info("endpoint answers again", "endpoint", e.name)
+		}
+	})
+	c.metrics.open(e.name, false)
+	c.endpoints[base] = e
+	return e, nil
+}
+
+// key is the API key for a host: its own, else the common one, else none.
+func (c *Client) key(host string) (string, error) {
+	file := c.cfg.KeyFile
+	if named, ok := c.cfg.KeyFiles[host]; ok {
+		file = named
+	}
+	if file == "" {
+		return "", nil
+	}
+	key, err := config.Secret(file)
+	if err != nil {
+		return "", fmt.Errorf("read API key (llm.key_file, llm.key_files): %w", err)
+	}
+	return key, nil
+}

@@ -1,0 +1,149 @@
+package llm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ratchet-rl/ratchet/internal/config"
+)
+
+// endpoint is what is known about one.
+type endpoint struct {
+	url     string
+	name    string // the URL without a password, for errors and labels
+	host    string
+	key     string
+	circuit *circuit
+	// flight bounds the calls in flight, so that none waits for a connection while its own time runs.
+	flight chan struct{}
+
+	// learning is held by who asks the server for its dialect.
+	learning chan struct{}
+	dialect  atomic.Pointer[dialect] // nil: not known yet
+
+	mu     sync.Mutex      // guards single
+	single map[string]bool // models for which the server ignores n
+}
+
+func newEndpoint(u *url.URL, key string, cfg config.LLM) *endpoint {
+	return &endpoint{
+		url: u.String(), name: u.Redacted(), host: u.Hostname(), key: key,
+		flight: make(chan struct{}, max(cfg.Connections, 1)), learning: make(chan struct{}, 1), single: map[string]bool{},
+	}
+}
+
+// board takes a place among the calls in flight.
+func (e *endpoint) board(ctx context.Context) (leave func(), err error) {
+	select {
+	case e.flight <- struct{}{}:
+		return func() { <-e.flight }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (e *endpoint) isSingle(model string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.single[model]
+}
+
+func (e *endpoint) setSingle(model string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.single[model] = true
+}
+
+// dialect is what a server must be told beyond the OpenAI interface, or otherwise.
+type dialect struct {
+	// neutral are the sampling settings that leave the distribution alone, nil where that is the default.
+	neutral *neutral
+	// completionTokens: max_tokens is called max_completion_tokens in chat.
+	completionTokens bool
+}
+
+type neutral struct {
+	TopK int     `json:"top_k"`
+	TopP float64 `json:"top_p"`
+	MinP float64 `json:"min_p"`
+}
+
+// dialects by owned_by of /v1/models. llama.cpp cuts by defaults of its own (top_k 40, top_p 0.95, min_p 0.05), vLLM
+// and SGLang by those that the model's authors put into generation_config.json.
+var dialects = map[string]dialect{
+	"llamacpp": {neutral: &neutral{TopK: 0, TopP: 1, MinP: 0}},
+	"vllm":     {neutral: &neutral{TopK: -1, TopP: 1, MinP: 0}},
+	"sglang":   {neutral: &neutral{TopK: -1, TopP: 1, MinP: 0}},
+}
+
+// dialectOf asks the server what it is, until it has said so once. One that does not say is spoken to in plain OpenAI.
+func (c *Client) dialectOf(ctx context.Context, e *endpoint) dialect {
+	if e.host == "api.openai.com" {
+		return dialect{completionTokens: true}
+	}
+	if known := e.dialect.Load(); known != nil {
+		return *known
+	}
+	select {
+	case e.learning <- struct{}{}:
+		defer func() { <-e.learning }()
+	case <-ctx.Done():
+		return dialect{}
+	}
+	if known := e.dialect.Load(); known != nil {
+		return *known
+	}
+	list, err := c.models(ctx, e)
+	if err != nil && !answers(err) {
+		return dialect{} // down; the call will say so, and the next one asks again
+	}
+	known := dialect{}
+	if i := slices.IndexFunc(list, func(m model) bool { return dialects[m.OwnedBy].neutral != nil }); i >= 0 {
+		known = dialects[list[i].OwnedBy]
+	}
+	e.dialect.Store(&known)
+	return known
+}
+
+// answers: there is a server, although it does not list its models.
+func answers(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && (failed.Kind == KindRequest || failed.Kind == KindGarbage)
+}
+
+// model is an entry of /v1/models.
+type model struct {
+	ID      string `json:"id"`
+	OwnedBy string `json:"owned_by"`
+}
+
+// modelsTimeout bounds a list of models: it is a probe.
+const modelsTimeout = 5 * time.Second
+
+func (c *Client) models(ctx context.Context, e *endpoint) ([]model, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(c.cfg.Timeout, modelsTimeout))
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"/models", nil)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", e.name, err)
+	}
+	begin := time.Now()
+	body, err := c.do(e, request)
+	var list struct {
+		Data []model `json:"data"`
+	}
+	if err == nil {
+		if bad := json.Unmarshal(body, &list); bad != nil {
+			err = &Error{Endpoint: e.name, Kind: KindGarbage, Status: http.StatusOK, Err: fmt.Errorf("want a list of models, have %q: %w", excerpt(body), bad)}
+		}
+	}
+	return list.Data, attempted(err, 1, time.Since(begin))
+}

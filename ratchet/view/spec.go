@@ -1,0 +1,42 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ratchet-rl/ratchet/internal/config"
+)
+
+// Spec prints what a run will do.
+func Spec(r config.Run, p Paint) string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%s %s\n", p.Bold(fmt.Sprintf("%-9s", label)), fmt.Sprintf(format, args...))
+	}
+	line("run", "%s", p.Name(Safe(r.Name)))
+	line("policy", "%s at %s, %s, %d candidates, T %g", Safe(r.Policy.Model.Model), Safe(r.Policy.Endpoint), Safe(r.Policy.Rendering), r.Policy.Candidates, r.Policy.Temperature)
+	line("grow", "%s questions of %s, samples %v, T %g, %d searches", Count(int64(r.Questions.Count)), Safe(r.Questions.Name), r.Grow.Samples, r.Grow.Temperature, r.Search.Budget)
+	line("rank", "%s; %s trains on the choice of %s", Safe(strings.Join(r.Rankers, ", ")), Safe(r.Strategy.Name), Safe(r.Strategy.Ranker))
+	line("train", "%s", targets(r.Targets))
+	line("evaluate", "%s questions of %s x %d, judge %s", Count(int64(r.Evaluation.Set.Count)), Safe(r.Evaluation.Set.Name), r.Evaluation.Repetitions, Safe(r.Evaluation.Judge))
+	line("decide", "%s at %g, margin %g, %d generations at most", gateRule(r.Gate.Rule), r.Gate.Level, r.Gate.Margin, r.Generations)
+	return b.String()
+}
+
+func targets(all []config.Target) string {
+	if len(all) == 0 {
+		return "nothing: the run ends with its first mixture"
+	}
+	var parts []string
+	for _, t := range all {
+		parts = append(parts, fmt.Sprintf("%s from %s", Safe(t.Name), Safe(t.Base)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func gateRule(rule string) string {
+	if rule == config.RuleBootstrap {
+		return "paired bootstrap"
+	}
+	return "the paper's rule, a higher mean,"
+}

@@ -1,0 +1,192 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/ratchet-rl/ratchet/internal/agent"
+	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/search"
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+	"github.com/ratchet-rl/ratchet/worker"
+)
+
+// game is one trajectory being played.
+type game struct {
+	*player
+	id          *pb.Identity
+	shard       *pb.Shard
+	question    *pb.Question
+	tool        search.Searcher
+	seed        uint64
+	traceparent string
+}
+
+// errDeadline is the cause of the end of a trajectory's time.
+var errDeadline = errors.New("the trajectory's time is over")
+
+// guarded plays in a slot; a panic is this trajectory's error, not the process's end.
+func (g *game) guarded(ctx context.Context) (err error) {
+	if err := g.slots.Acquire(ctx, 1); err != nil {
+		return context.Cause(ctx)
+	}
+	defer g.slots.Release(1)
+	defer func() {
+		if r := recover(); r != nil {
+			g.log.Error("trajectory panicked", "id", bus.IDTokens(g.id), "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("trajectory %s panicked: %v", bus.IDTokens(g.id), r)
+		}
+	}()
+	err = g.play(ctx)
+	if errors.Is(err, bus.ErrFenced) {
+		g.log.Info("dropped: another worker has gone on with it", "id", bus.IDTokens(g.id))
+		g.metrics.fenced.Inc()
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("trajectory %s: %w", bus.IDTokens(g.id), err)
+	}
+	return nil
+}
+
+// play goes on after the last journalled step, to the end, and publishes.
+func (g *game) play(ctx context.Context) error {
+	_, err := g.bus.Last(ctx, bus.Trajectories, bus.TrajectorySubject(g.id))
+	if !errors.Is(err, bus.ErrNotFound) {
+		return err // nil: it is there
+	}
+	journal, steps, err := g.bus.OpenJournal(ctx, g.id)
+	if err != nil {
+		return err
+	}
+	state := agent.NewState(g.question.GetText(), g.shard.GetLimits())
+	failed, err := g.resume(state, steps)
+	if err != nil {
+		return worker.Permanent(worker.WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, fmt.Errorf("resume: %w", err)))
+	}
+	if failed == nil {
+		if steps, failed, err = g.finish(ctx, journal, state, steps); err != nil {
+			return err
+		}
+	}
+	return g.publish(ctx, state, steps, failed)
+}
+
+// resume applies the journalled steps; prompts must come out as they were.
+func (g *game) resume(state *agent.State, steps []*pb.Step) (*agent.Failure, error) {
+	for _, step := range steps {
+		if err := agent.VerifyStep(state, step, g.shard.GetPolicy()); err != nil {
+			return nil, err
+		}
+		if step.GetChosen() < 0 {
+			return agent.FailureOf(step), nil
+		}
+		if err := state.Apply(step); err != nil {
+			return nil, err
+		}
+	}
+	if len(steps) > 0 {
+		g.metrics.resumed.Inc()
+	}
+	return nil, nil
+}
+
+// finish plays the steps that are left. Each is in the journal before the next begins.
+func (g *game) finish(ctx context.Context, journal *bus.Journal, state *agent.State, steps []*pb.Step) ([]*pb.Step, *agent.Failure, error) {
+	timed, cancel := g.timed(ctx)
+	defer cancel()
+	player := g.agent()
+	for {
+		if _, going := state.Next(); !going {
+			return steps, nil, nil
+		}
+		select {
+		case <-g.stopping:
+			return nil, nil, errStopping
+		default:
+		}
+		step, err := player.Step(timed, g.id, state)
+		var failed *agent.Failure
+		switch {
+		case errors.As(err, &failed):
+		case err != nil && errors.Is(context.Cause(timed), errDeadline) && ctx.Err() == nil && !isDown(err) && !errors.Is(err, agent.ErrTool):
+			if err := g.answers(ctx); err != nil {
+				return nil, nil, err
+			}
+			failed = &agent.Failure{Class: pb.FailureClass_FAILURE_CLASS_DEADLINE, Reason: fmt.Sprintf("not finished within %d ms", g.shard.GetLimits().GetTrajectoryMs())}
+		case err != nil:
+			return nil, nil, err
+		}
+		if step != nil && len(step.GetCandidates()) > 0 {
+			if err := journal.Append(ctx, step); err != nil {
+				return nil, nil, err
+			}
+			steps = append(steps, step)
+			g.metrics.stepped(step)
+		}
+		if failed != nil {
+			return steps, failed, nil
+		}
+		if err := state.Apply(step); err != nil {
+			return nil, nil, worker.Permanent(err)
+		}
+	}
+}
+
+// answers asks the endpoint, when time is over: a deadline is the policy's own only if it does. A client that was cut off
+// while it tried again cannot tell.
+func (g *game) answers(ctx context.Context) error {
+	_, err := g.model.Models(ctx, g.shard.GetPolicy().GetEndpoint())
+	if isDown(err) || ctx.Err() != nil {
+		return err
+	}
+	return nil // whatever it said, it answered: not every server lists models
+}
+
+func (g *game) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := time.Duration(g.shard.GetLimits().GetTrajectoryMs()) * time.Millisecond
+	if limit <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, limit, errDeadline)
+}
+
+func (g *game) agent() *agent.Agent {
+	policy := g.shard.GetPolicy()
+	return &agent.Agent{
+		Model: &policyModel{client: g.model, policy: policy, affinity: bus.IDTokens(g.id)},
+		Tool:  g.tool,
+		Settings: agent.Settings{
+			Rendering: policy.GetRendering(), Shots: int(policy.GetShots()), Sampling: policy.GetSampling(),
+			Limits: g.shard.GetLimits(), Seed: g.seed,
+		},
+	}
+}
+
+func (g *game) publish(ctx context.Context, state *agent.State, steps []*pb.Step, failed *agent.Failure) error {
+	t := &pb.Trajectory{
+		Identity: g.id, Policy: g.shard.GetPolicy(), Limits: g.shard.GetLimits(), Question: g.question.GetText(), Steps: steps,
+		Outcome: pb.Outcome_OUTCOME_COMPLETED, Draft: state.Draft(), Answer: state.Answer(), Usage: &pb.Usage{},
+	}
+	if failed != nil {
+		t.Outcome, t.Failure, t.Reason = pb.Outcome_OUTCOME_FAILED, failed.Class, failed.Reason
+	}
+	for _, step := range steps {
+		u := step.GetUsage()
+		t.Usage.Calls += u.GetCalls()
+		t.Usage.PromptTokens += u.GetPromptTokens()
+		t.Usage.CompletionTokens += u.GetCompletionTokens()
+		t.Usage.Searches += u.GetSearches()
+	}
+	_, err := g.bus.Publish(ctx, bus.TrajectorySubject(g.id), &pb.Event{
+		Run: g.id.GetRun(), Generation: g.id.GetGeneration(), Traceparent: g.traceparent,
+		Body: &pb.Event_Trajectory{Trajectory: t},
+	})
+	if err == nil {
+		g.metrics.finished(t)
+	}
+	return err
+}

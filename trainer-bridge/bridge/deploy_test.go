@@ -1,0 +1,119 @@
+package bridge
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/devstack"
+	"github.com/ratchet-rl/ratchet/internal/policy"
+	"github.com/ratchet-rl/ratchet/internal/runstate"
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+)
+
+func deployTask(c *pb.Checkpoint) *pb.Task {
+	return &pb.Task{Kind: "deploy", Work: &pb.Task_Deploy{Deploy: &pb.Deploy{Checkpoint: c}}}
+}
+
+func TestDeploy(t *testing.T) {
+	t.Parallel()
+	b, server := newBench(t), newAdapterServer(t)
+	b.run.Deploy.Endpoint = server.endpoint()
+	c := storedCheckpoint(t, b.shelf())
+	c.Target = "small"
+	for range 2 { // delivered twice
+		if err := b.serving().handle(t.Context(), b.task(1, deployTask(c))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events := b.training(1, "small", "deployment")
+	if len(events) != 1 || server.loads != 1 {
+		t.Fatalf("%d deployments and %d requests to load, want one of each", len(events), server.loads)
+	}
+	d := events[0].GetDeployment()
+	want := policy.WithCheckpoint(policy.New(b.run.Policy), "small-"+c.GetId(), server.endpoint(), "bare", c.GetId(), 16)
+	if d.GetPolicy().GetName() != want.GetName() || d.GetPolicy().GetSampling().GetCandidates() != 16 ||
+		d.GetPolicy().GetRendering() != pb.Rendering_RENDERING_BARE || d.GetDeployer() != "vllm-lora" {
+		t.Errorf("deployment %v, want the policy %v", d, want)
+	}
+}
+
+// TestReconcile: a model server that was restarted gets back what the run still uses, and no more.
+func TestReconcile(t *testing.T) {
+	t.Parallel()
+	b, server := newBench(t), newAdapterServer(t)
+	b.run.Deploy.Endpoint = server.endpoint()
+	var names []string
+	for generation := 1; generation <= 4; generation++ {
+		c := b.putCheckpoint(generation)
+		b.publish(bus.TrainingSubject(b.run.Name, generation, "own", "checkpoint"), generation, &pb.Event{Body: &pb.Event_Checkpoint{Checkpoint: c}})
+		if err := b.serving().handle(t.Context(), b.task(generation, deployTask(c))); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, "own-"+c.GetId())
+	}
+	b.saveState(runstate.State{Run: b.run.Name, Incumbent: 1})
+	server.restart()
+	r := &reconciler{bus: b.bus, spec: b.spec, serving: b.serving(), every: time.Minute, log: devstack.TestLog(t)}
+	if err := r.reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, false, true, true} { // the incumbent and the two latest
+		if got := server.serves(names[i]); got != want {
+			t.Errorf("generation %d is served: %v, want %v", i+1, got, want)
+		}
+	}
+}
+
+func TestReconcileLeavesFinishedRuns(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.saveState(runstate.State{Run: b.run.Name, Finished: true})
+	r := &reconciler{bus: b.bus, spec: b.spec, serving: b.serving(), every: time.Minute, log: devstack.TestLog(t)}
+	if active, err := r.activeRuns(t.Context()); err != nil || len(active) != 0 {
+		t.Errorf("active runs %v (%v), want none", active, err)
+	}
+}
+
+func TestToKeep(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		generations []int
+		incumbent   int
+		want        []int
+	}{
+		{nil, 0, nil},
+		{[]int{1}, 0, []int{1}},
+		{[]int{2, 1, 1}, 1, []int{1, 2}},
+		{[]int{1, 2, 3, 4}, 1, []int{1, 3, 4}},
+		{[]int{1, 2, 3, 4}, 3, []int{3, 4}},
+		{[]int{1, 2, 3, 4}, 0, []int{3, 4}},
+	}
+	for _, test := range tests {
+		if got := toKeep(test.generations, test.incumbent); !slices.Equal(got, test.want) {
+			t.Errorf("toKeep(%v, %d) = %v, want %v", test.generations, test.incumbent, got, test.want)
+		}
+	}
+}
+
+// putCheckpoint stores a checkpoint of own whose content is its generation.
+func (b *bench) putCheckpoint(generation int) *pb.Checkpoint {
+	b.Helper()
+	folder := b.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "adapter"), fmt.Append(nil, generation), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	c, err := readCheckpoint(folder)
+	if err != nil {
+		b.Fatal(err)
+	}
+	uri, err := c.upload(b.Context(), b.blobs, "checkpoints/run/1/own")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &pb.Checkpoint{Id: c.id(), Target: "own", Sha256: c.sha256, Uri: uri}
+}

@@ -1,0 +1,59 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ratchet-rl/ratchet/internal/app"
+	"github.com/ratchet-rl/ratchet/worker"
+)
+
+const (
+	buildDeadline  = 6 * time.Hour
+	deployDeadline = 15 * time.Minute
+	// trainDeadline is only a last resort: a job is bounded by its target's timeout.
+	trainDeadline = 30 * 24 * time.Hour
+)
+
+// Run serves build, train and deploy tasks and keeps the served checkpoints served, until ctx ends.
+func Run(ctx context.Context, env *app.Env) error {
+	settings := env.Config.Bridge
+	directory, err := filepath.Abs(settings.Directory) // a trainer or model server may have another working directory
+	if err != nil {
+		return fmt.Errorf("bridge.directory: %w", err)
+	}
+	shelf := shelf{blobs: env.Blobs, directory: directory}
+	metrics := newMetrics(env.Metrics.Registry())
+	builder := &builder{
+		bus: env.Bus, blobs: env.Blobs, spec: env.Spec, log: env.Log, partSize: partSize, metrics: metrics,
+	}
+	trainer := &trainer{
+		bus: env.Bus, blobs: env.Blobs, spec: env.Spec, directory: directory, shelf: shelf, log: env.Log, metrics: metrics,
+	}
+	serving := &serving{
+		bus: env.Bus, spec: env.Spec, log: env.Log,
+		lora: &vllmLora{shelf: shelf, models: env.LLM, http: http.DefaultClient, key: apiKeys(env.Config.LLM), log: env.Log},
+	}
+	reconciler := &reconciler{
+		bus: env.Bus, spec: env.Spec, serving: serving, every: settings.Reconcile, log: env.Log, metrics: metrics,
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	serve := func(name string, slots int, deadline time.Duration, handle func(context.Context, *worker.Task) error) {
+		group.Go(func() error {
+			return worker.Serve(ctx, env.Bus, worker.Kind{
+				Name: name, Slots: slots, Deadline: deadline, Drain: settings.Drain, Handle: handle,
+			})
+		})
+	}
+	serve("build", 1, buildDeadline, builder.handle)
+	serve("train", max(settings.Jobs, 1), trainDeadline, trainer.handle)
+	serve("deploy", 1, deployDeadline, serving.handle)
+	group.Go(func() error { return reconciler.run(ctx) })
+	return group.Wait()
+}

@@ -1,0 +1,128 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+	"github.com/ratchet-rl/ratchet/worker"
+)
+
+const (
+	// loadTimeout bounds one call that loads an adapter.
+	loadTimeout = 5 * time.Minute
+	// askAgain is when a server that cannot be reached is asked again: a model server takes minutes to start, and
+	// its absence is nobody's failed attempt.
+	askAgain = 10 * time.Second
+)
+
+// models lists what an endpoint serves.
+type models interface {
+	Models(ctx context.Context, endpoint string) ([]string, error)
+}
+
+// vllmLora loads checkpoints as LoRA adapters into a running vLLM (or into pocket, which offers the same call):
+// POST /v1/load_lora_adapter, https://docs.vllm.ai/en/stable/features/lora.html. vLLM needs --enable-lora and
+// VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, and must see the shelf under the same path.
+//
+// An adapter's name holds the checkpoint's hash and is never used for another one, so rollouts under way never
+// have their model changed under them. Only GET /v1/models is trusted to say what is loaded: a reply that was
+// lost, or "already loaded", is settled by looking again.
+type vllmLora struct {
+	shelf  shelf
+	models models
+	http   *http.Client
+	key    func(endpoint string) (string, error) // the API key of an endpoint, empty if it needs none
+	log    *slog.Logger
+}
+
+// Ensure loads the checkpoint unless the endpoint lists it.
+func (d *vllmLora) Ensure(ctx context.Context, endpoint string, _ int, c *pb.Checkpoint) (string, error) {
+	name := c.GetTarget() + "-" + c.GetId()
+	if served, err := d.serves(ctx, endpoint, name); err != nil || served {
+		return name, err
+	}
+	folder, err := d.shelf.fetch(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	loading := d.load(ctx, endpoint, name, folder)
+	served, err := d.serves(ctx, endpoint, name)
+	switch {
+	case err != nil:
+		return "", err
+	case served:
+		d.log.Info("loaded adapter", "endpoint", endpoint, "model", name, "path", folder)
+		return name, nil
+	case loading != nil:
+		return "", loading
+	}
+	return "", fmt.Errorf("%s accepted the adapter %s but does not list it in /models: "+
+		"is it several servers behind one address?", endpoint, name)
+}
+
+func (d *vllmLora) serves(ctx context.Context, endpoint, name string) (bool, error) {
+	served, err := d.models.Models(ctx, endpoint)
+	if err != nil {
+		return false, worker.Later(askAgain, fmt.Errorf("list models of %s: %w", endpoint, err))
+	}
+	return slices.Contains(served, name), nil
+}
+
+// load asks the server to load an adapter.
+func (d *vllmLora) load(ctx context.Context, endpoint, name, folder string) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	body, err := json.Marshal(map[string]string{"lora_name": name, "lora_path": folder})
+	if err != nil {
+		return err
+	}
+	url := strings.TrimSuffix(strings.TrimSuffix(endpoint, "/"), "/v1") + "/v1/load_lora_adapter"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("load adapter %s: %w", name, err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if err := d.authorize(request, endpoint); err != nil {
+		return err
+	}
+	response, err := d.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("load adapter %s: %w", name, err)
+	}
+	defer response.Body.Close()
+	return refusal(response, url, name, folder)
+}
+
+func (d *vllmLora) authorize(request *http.Request, endpoint string) error {
+	key, err := d.key(endpoint)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	return nil
+}
+
+// refusal is the error of a reply that is not 200, with what the operator can do.
+func refusal(response *http.Response, url, name, folder string) error {
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // for the message only
+	err := fmt.Errorf("%s answered %s to loading %s: %s", url, response.Status, name, bytes.TrimSpace(text))
+	if response.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%w (either it cannot see %s, or it does not load adapters at run time: "+
+			"vLLM needs --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True)", err, folder)
+	}
+	return err
+}
