@@ -4,8 +4,8 @@
 // consumer rank-<ranker>, and publishes one feedback per trajectory (ratchet.v1.feedback.<ranker>.ID), once for ever. It
 // never changes a trajectory. The ranker `llm` asks the run's judge; `perplexity` asks nobody.
 //
-// Any number may run: scale by the lag of rank-<ranker>. Killed anywhere, its trajectories are delivered to somebody else after bus.ack_wait and ranked from
-// the start. On SIGTERM it finishes what it has, for rank.drain at most.
+// Any number may run: scale by the lag of rank-<ranker>. Killed anywhere, its trajectories are delivered to somebody else
+// after bus.ack_wait and ranked from the start. On SIGTERM it finishes what it has, for rank.drain at most.
 //
 // Configuration: bus, blob, llm, rank, http, log.
 package main

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
 )
@@ -38,6 +39,8 @@ type Options struct {
 	Role  string
 	Log   *slog.Logger
 	Blobs Blobs
+	// Metrics is where the connection's counters are registered; nil for nowhere.
+	Metrics prometheus.Registerer
 }
 
 // Conn is a role's connection.
@@ -49,20 +52,19 @@ type Conn struct {
 	producer string
 	log      *slog.Logger
 	blobs    Blobs
+	metrics  *metrics
+	denials  denials
 	closed   chan struct{}
 
 	streams sync.Map // name -> jetstream.Stream, bound
 	buckets sync.Map // name -> jetstream.KeyValue, bound
-
-	mu        sync.Mutex // guards violation
-	violation string     // the server's last permission violation
 }
 
-// Connect waits until the servers are there, or ctx ends.
+// Connect waits until the servers are there, or ctx ends. Credentials that the server refuses are an error at once.
 func Connect(ctx context.Context, cfg config.Bus, o Options) (*Conn, error) {
 	host, _ := os.Hostname()
 	c := &Conn{
-		cfg: cfg, role: o.Role, log: o.Log, blobs: o.Blobs, closed: make(chan struct{}),
+		cfg: cfg, role: o.Role, log: o.Log, blobs: o.Blobs, metrics: newMetrics(o.Metrics), closed: make(chan struct{}),
 		producer: fmt.Sprintf("%s/%s/%d", o.Role, host, os.Getpid()),
 	}
 	if c.log == nil {
@@ -115,22 +117,21 @@ func (c *Conn) awaitConnected(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for NATS at %s: %w; start a nats-server there or set bus.url", c.cfg.URL, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
+		case <-c.closed:
+			return fmt.Errorf("connect to NATS at %s: %w; see bus.creds_file", c.cfg.URL, c.nc.LastError())
+		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Since(said) > 5*time.Second {
-			c.log.Warn("waiting for the bus", "url", c.cfg.URL)
+			c.log.Warn("waiting for the bus", "url", c.cfg.URL, "error", c.nc.LastError())
 			said = time.Now()
 		}
 	}
 	return nil
 }
 
-// onError keeps permission violations, which clients otherwise see as bare timeouts.
 func (c *Conn) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		c.mu.Lock()
-		c.violation = err.Error()
-		c.mu.Unlock()
+		c.denials.note(err)
 	}
 	subject := ""
 	if sub != nil {
@@ -139,22 +140,15 @@ func (c *Conn) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	c.log.Warn("bus error", "error", err, "subject", subject)
 }
 
-// explain adds the last permission violation to an error that looks like a timeout.
+// explain adds the server's reason to an error that looks like a timeout.
 func (c *Conn) explain(err error) error {
 	if err == nil || !isTimeout(err) {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.violation == "" {
-		return err
+	if reason := c.denials.recent(); reason != nil {
+		return fmt.Errorf("%w: %w (%w)", ErrDenied, reason, err)
 	}
-	return fmt.Errorf("%w (the server said: %s)", err, c.violation)
-}
-
-func isTimeout(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse)
+	return err
 }
 
 // Healthy is nil while the connection is up.
@@ -163,6 +157,17 @@ func (c *Conn) Healthy() error {
 		return nil
 	}
 	return fmt.Errorf("bus at %s: %s", c.cfg.URL, c.nc.Status())
+}
+
+// isClosed: the connection is gone for good, by Close or because the server no longer accepts the credentials.
+func (c *Conn) isClosed() error {
+	if !c.nc.IsClosed() {
+		return nil
+	}
+	if err := c.nc.LastError(); err != nil {
+		return fmt.Errorf("the bus at %s is closed for this process: %w", c.cfg.URL, err)
+	}
+	return fmt.Errorf("the bus at %s is closed for this process", c.cfg.URL)
 }
 
 // Close flushes, drains and waits until the connection is closed. Work in flight must have ended before:

@@ -17,6 +17,7 @@ const (
 	pullExpiry    = 30 * time.Second
 	pullHeartbeat = 5 * time.Second
 	bindEvery     = 500 * time.Millisecond
+	bindPatience  = 10 * time.Second
 	settleTimeout = 10 * time.Second
 )
 
@@ -104,7 +105,7 @@ func (c *Conn) Consume(ctx context.Context, l Loop, handle func(context.Context,
 
 // bindConsumer waits, and says so, until the coordinator has made the consumer.
 func (c *Conn) bindConsumer(ctx context.Context, s Source) (jetstream.Consumer, error) {
-	said := time.Time{}
+	begin, said := time.Now(), false
 	for {
 		try, cancel := context.WithTimeout(ctx, requestTimeout)
 		consumer, err := c.js.Consumer(try, s.Stream, s.Consumer)
@@ -112,11 +113,9 @@ func (c *Conn) bindConsumer(ctx context.Context, s Source) (jetstream.Consumer, 
 		if err == nil {
 			return consumer, nil
 		}
-		if time.Since(said) > 10*time.Second && !said.IsZero() {
-			c.log.Info("waiting for the coordinator to make the queue", "stream", s.Stream, "consumer", s.Consumer, "error", c.explain(err))
-			said = time.Now()
-		} else if said.IsZero() {
-			said = time.Now()
+		if !said && time.Since(begin) > bindPatience {
+			c.log.Info("waiting until a coordinator or a run makes this queue", "stream", s.Stream, "consumer", s.Consumer, "error", c.explain(err))
+			said = true
 		}
 		if err := wait(ctx, bindEvery); err != nil {
 			return nil, nil //nolint:nilerr,nilnil // asked to stop before there was anything to do

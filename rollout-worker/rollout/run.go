@@ -39,7 +39,7 @@ func Run(ctx context.Context, env *app.Env) error {
 			if err := p.awaitSlot(ctx); err != nil {
 				return err
 			}
-			return env.LLM.AllReady(ctx)
+			return env.LLM.AnyReady(ctx)
 		},
 	})
 }

@@ -1,0 +1,79 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// attemptTimeout bounds one attempt; a reply that was lost costs it.
+	attemptTimeout = 5 * time.Second
+	// attempts outlast the election of a new leader and the restart of a server.
+	attempts     = 12
+	firstBackoff = 50 * time.Millisecond
+	maxBackoff   = 3 * time.Second
+)
+
+// retry tries until the server answers: no answer is no refusal. What is tried must be safe to do twice.
+func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error {
+	var err error
+	for attempt := range attempts {
+		if attempt > 0 {
+			if waitErr := wait(ctx, backoff(attempt)); waitErr != nil {
+				return fmt.Errorf("%w (last answer: %w)", waitErr, err)
+			}
+		}
+		once, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err = try(once)
+		cancel()
+		switch {
+		case err == nil || !isTransient(err):
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w (last answer: %w)", context.Cause(ctx), c.explain(err))
+		}
+	}
+	return c.explain(err)
+}
+
+// isTransient: the server did not answer, or cannot just now.
+func isTransient(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code == 503 && api.ErrorCode != codeStoreFailed // which is a refusal for good
+	}
+	return isTimeout(err) || errors.Is(err, nats.ErrConnectionReconnecting) || errors.Is(err, nats.ErrDisconnected) ||
+		errors.Is(err, nats.ErrReconnectBufExceeded)
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
+func isCode(err error, code jetstream.ErrorCode) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == code
+}
+
+// backoff doubles from firstBackoff to maxBackoff, half of it jitter.
+func backoff(attempt int) time.Duration {
+	return jittered(min(firstBackoff<<min(attempt, 10), maxBackoff))
+}
+
+func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
