@@ -12,7 +12,9 @@ import (
 
 // Run applies the topology, serves the operator's requests and, while elected, conducts every run.
 func Run(ctx context.Context, env *app.Env) error {
-	if err := env.Bus.Apply(ctx, bus.NewTopology(env.Config.Bus)); err != nil {
+	if err := env.Bus.Apply(ctx, bus.NewTopology(env.Config.Bus)); ctx.Err() != nil {
+		return nil // asked to stop before there was anything to do
+	} else if err != nil {
 		return fmt.Errorf("apply topology: %w", err)
 	}
 	desk := newDesk(env.Bus)
