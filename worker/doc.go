@@ -8,6 +8,9 @@
 //		})
 //	}
 //
+// A program with a main function of its own calls [Connect], and [Serve] for each kind. A ranker needs no tasks: it
+// follows the trajectories, see [MainRanker]. Package workertest runs a handler in a test, on a real bus.
+//
 // The coordinator must know the kind, because it makes the queues: `ratchet kind add shout`. Tasks come from
 // `ratchet task shout --args '{"text":"hi"}'` or from any publisher.
 //
@@ -19,8 +22,15 @@
 //
 // # Failures
 //
-// What the handler returns says what happens next: nil, done; [Permanent], a dead letter at once; [Later],
-// again after a while and never a dead letter; [Stop], this process cannot go on; any other error, again with
-// growing delays, and a dead letter after bus.max_deliver deliveries. A panic is such an error. A task whose
-// worker dies is delivered again when its lease (bus.ack_wait) has run out.
+// What the handler returns says what happens next:
+//
+//   - nil: done.
+//   - [Permanent]: a dead letter at once.
+//   - [Later]: again after a while, by this worker, which keeps the task; no delivery is counted.
+//   - [Stop]: this process cannot go on; Serve returns the error, and somebody else gets the task.
+//   - [ErrFenced]: another worker has gone on with it; the task is left to that one.
+//   - any other error: again with growing delays, and a dead letter after bus.max_deliver deliveries. A panic is such
+//     an error.
+//
+// A task whose worker dies is delivered again when its lease (bus.ack_wait) has run out.
 package worker

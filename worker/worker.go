@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/ratchet-rl/ratchet/internal/app"
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -21,7 +20,10 @@ var (
 	WithClass = bus.WithClass
 )
 
-// Conn is a connection to the bus.
+// ErrFenced means: another worker has gone on with this work. A handler returns it as it is, and nothing is settled.
+var ErrFenced = bus.ErrFenced
+
+// Conn is a connection to the bus. Main opens one; Connect does for a program with a main function of its own.
 type Conn = bus.Conn
 
 // Handler does one task.
@@ -81,7 +83,7 @@ func (t *Task) Result(ctx context.Context, value map[string]any) error {
 	return err
 }
 
-// serving is the kinds that this process serves: a second registration is a mistake in the program.
+// serving is the kinds that this process serves: a second registration on one connection is a mistake in the program.
 var serving struct {
 	sync.Mutex
 	kinds map[servedKind]bool
@@ -146,11 +148,22 @@ type Feed struct {
 	Ready    func(context.Context) error
 }
 
+// source is the consumer to follow.
+func (f Feed) source() (bus.Source, error) {
+	switch {
+	case f.Ranker != "" && f.Judge == "" && bus.Token(f.Ranker) == f.Ranker:
+		return bus.RankSource(f.Ranker), nil
+	case f.Judge != "" && f.Ranker == "" && bus.Token(f.Judge) == f.Judge:
+		return bus.JudgeSource(f.Judge), nil
+	}
+	return bus.Source{}, fmt.Errorf("follow as ranker %q, judge %q: want one of them, of a-z, 0-9 and dashes", f.Ranker, f.Judge)
+}
+
 // Follow hands every trajectory of the feed to handle, at least once, until ctx ends.
 func Follow(ctx context.Context, conn *Conn, f Feed, handle func(ctx context.Context, t *pb.Trajectory, ev *pb.Event) error) error {
-	source := bus.RankSource(f.Ranker)
-	if f.Judge != "" {
-		source = bus.JudgeSource(f.Judge)
+	source, err := f.source()
+	if err != nil {
+		return err
 	}
 	if f.Deadline == 0 {
 		f.Deadline = DefaultDeadline
@@ -162,12 +175,5 @@ func Follow(ctx context.Context, conn *Conn, f Feed, handle func(ctx context.Con
 			return Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, fmt.Errorf("%s: want a trajectory in the event", d.Subject)))
 		}
 		return handle(ctx, t, d.Event)
-	})
-}
-
-// Main is the whole main function of a worker of one kind: flags, configuration, connection, signals.
-func Main(kind string, handle Handler) {
-	app.Main(kind, func(ctx context.Context, env *app.Env) error {
-		return Serve(ctx, env.Bus, Kind{Name: kind, Handle: handle})
 	})
 }

@@ -48,6 +48,9 @@ type next struct {
 
 // conduct goes on from the record's phase until the run is finished or ctx ends.
 func (c *conductor) conduct(ctx context.Context) error {
+	if c.record.Finished {
+		return nil // without counting it all again
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	following := make(chan struct{})

@@ -69,8 +69,13 @@ func (d *desk) submit(ctx context.Context, spec config.Run) (submitted, error) {
 	if config.Token(spec.Name) != spec.Name || spec.Name == "" {
 		return submitted{}, fmt.Errorf("%w: run name %q: use a-z, 0-9 and dashes", ErrRefused, spec.Name)
 	}
-	if spec.Questions.URI == "" || spec.Questions.Count == 0 {
-		return submitted{}, fmt.Errorf("%w: run %s has no questions in the blob store; submit it with `ratchet submit`", ErrRefused, spec.Name)
+	if err := spec.Validate(); err != nil {
+		return submitted{}, fmt.Errorf("%w: run %s: %w", ErrRefused, spec.Name, err)
+	}
+	for what, source := range map[string]config.Source{"questions": spec.Questions, "evaluation questions": spec.Evaluation.Set} {
+		if source.URI == "" || source.Count == 0 {
+			return submitted{}, fmt.Errorf("%w: run %s has no %s in the blob store; submit it with `ratchet submit`", ErrRefused, spec.Name, what)
+		}
 	}
 	kv := d.bus.KV(runstate.Bucket)
 	value, err := runstate.Marshal(spec)

@@ -43,6 +43,11 @@ var phaseNumber = map[string]pb.Phase{
 	phaseDone: pb.Phase_PHASE_DONE,
 }
 
+// taskOf is the kind of task that a phase cannot do without, where it has one.
+var taskOf = map[string]string{
+	phaseBaseline: kindEvaluate, phaseBuild: kindBuild, phaseTrain: kindTrain, phaseDeploy: kindDeploy, phaseDecide: kindEvaluate,
+}
+
 // firstLook is the look of everything that is reported once: the baseline and the students.
 const firstLook = 1
 
@@ -153,7 +158,7 @@ func (c *conductor) build(ctx context.Context) (next, error) {
 	if err != nil {
 		return next{}, err
 	}
-	task := &pb.Task{Id: "mixture", Kind: phaseBuild, Work: &pb.Task_Build{Build: &pb.Build{}}}
+	task := &pb.Task{Id: "mixture", Kind: kindBuild, Work: &pb.Task_Build{Build: &pb.Build{}}}
 	if err := c.bus.PublishTask(ctx, c.spec.Name, generation, task); err != nil {
 		return next{}, fmt.Errorf("publish build task: %w", err)
 	}
@@ -187,7 +192,7 @@ func (c *conductor) train(ctx context.Context) (next, error) {
 		return next{}, err
 	}
 	err = c.forTargets(ctx, func(target string) *pb.Task {
-		return &pb.Task{Id: target, Kind: phaseTrain, Work: &pb.Task_Train{Train: &pb.Train{Target: target, Mixture: mixture}}}
+		return &pb.Task{Id: target, Kind: kindTrain, Work: &pb.Task_Train{Train: &pb.Train{Target: target, Mixture: mixture}}}
 	}, func(t trained) bool { return c.seen.checkpoint(t) != nil })
 	return next{phase: phaseDeploy, generation: generation}, err
 }
@@ -201,7 +206,7 @@ func (c *conductor) deploy(ctx context.Context) (next, error) {
 	}
 	err = c.forTargets(ctx, func(target string) *pb.Task {
 		checkpoint := c.seen.checkpoint(trained{generation, target})
-		return &pb.Task{Id: target, Kind: phaseDeploy, Work: &pb.Task_Deploy{Deploy: &pb.Deploy{Checkpoint: checkpoint}}}
+		return &pb.Task{Id: target, Kind: kindDeploy, Work: &pb.Task_Deploy{Deploy: &pb.Deploy{Checkpoint: checkpoint}}}
 	}, func(t trained) bool { return c.seen.deployment(t) != nil })
 	return next{phase: phaseEvaluate, generation: generation, look: firstLook}, err
 }
@@ -353,7 +358,7 @@ type assessment struct {
 // assess asks for the reports and waits for them and for the own target's decision.
 func (c *conductor) assess(ctx context.Context, all ...assessment) error {
 	for _, a := range all {
-		task := &pb.Task{Id: fmt.Sprintf("%s-%d", a.target, a.look), Kind: phaseEvaluate, Work: &pb.Task_Evaluate{Evaluate: &pb.Evaluate{
+		task := &pb.Task{Id: fmt.Sprintf("%s-%d", a.target, a.look), Kind: kindEvaluate, Work: &pb.Task_Evaluate{Evaluate: &pb.Evaluate{
 			Target: a.target, Policy: a.policy, Look: int32(a.look), Repetitions: int32(a.repetitions), Incumbent: int32(a.incumbent),
 		}}}
 		if err := c.bus.PublishTask(ctx, c.spec.Name, c.record.Generation, task); err != nil {

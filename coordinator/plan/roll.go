@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,16 +14,14 @@ import (
 )
 
 const (
-	kindRollout = "rollout"
+	kindRollout  = "rollout"
+	kindBuild    = "build"
+	kindTrain    = "train"
+	kindDeploy   = "deploy"
+	kindEvaluate = "evaluate"
+
 	purposeGrow = "grow"
 	purposeEval = "eval"
-)
-
-// A trajectory's limits where the run names none.
-const (
-	callLimit       = 5 * time.Minute
-	searchLimit     = 30 * time.Second
-	trajectoryLimit = 30 * time.Minute
 )
 
 // roll is trajectories to make: of every question of a source, samples first .. first+samples-1.
@@ -154,15 +151,12 @@ func (c *conductor) shard(r roll, slice, sample int, questions []*pb.Question) *
 func limits(spec config.Run) *pb.Limits {
 	return &pb.Limits{
 		Searches: int32(spec.Search.Budget), Results: int32(spec.Search.Results),
-		CallMs:       milliseconds(spec.Limits.Call, callLimit),
-		SearchMs:     milliseconds(spec.Limits.Search, searchLimit),
-		TrajectoryMs: milliseconds(spec.Limits.Trajectory, trajectoryLimit),
+		CallMs: milliseconds(spec.Limits.Call), SearchMs: milliseconds(spec.Limits.Search),
+		TrajectoryMs: milliseconds(spec.Limits.Trajectory),
 	}
 }
 
-func milliseconds(d config.Duration, otherwise time.Duration) int64 {
-	return cmp.Or(time.Duration(d), otherwise).Milliseconds()
-}
+func milliseconds(d config.Duration) int64 { return time.Duration(d).Milliseconds() }
 
 // slice is a shard's questions, or why they could not be read.
 type slice struct {

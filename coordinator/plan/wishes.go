@@ -39,7 +39,7 @@ func (c *conductor) reasonToPause() string {
 	if reason := c.overBudget(); reason != "" {
 		return reason
 	}
-	if f, ok := c.seen.fatalAfter(c.record.DeadSeen, c.record.Phase, c.record.Generation); ok {
+	if f, ok := c.seen.fatalAfter(c.record.DeadSeen, taskOf[c.record.Phase], c.record.Generation); ok {
 		return fmt.Sprintf("%s of generation %d failed: %s; mend the cause, then `ratchet resume %s`", f.kind, f.generation, f.reason, c.spec.Name)
 	}
 	return ""
@@ -86,6 +86,7 @@ func (c *conductor) pause(ctx context.Context, reason string) error {
 		return err
 	}
 	r.Paused, r.Reason, r.ControlSeen, r.Cursor = true, reason, c.control.Serial, nil
+	c.forgive()
 	c.log.Info("paused", "reason", reason)
 	return r.save(ctx)
 }
@@ -111,13 +112,18 @@ func (c *conductor) awaitResume(ctx context.Context) error {
 	if err := c.tell(ctx, line, fmt.Sprint(c.control.Serial)); err != nil {
 		return err
 	}
-	r.Paused, r.Reason, r.ControlSeen, r.DeadSeen = false, "", c.control.Serial, c.seen.lastFatal()
+	r.Paused, r.Reason, r.ControlSeen = false, "", c.control.Serial
+	c.forgive()
 	c.log.Info("resumed")
 	if err := r.save(ctx); err != nil {
 		return err
 	}
 	return errAgain
 }
+
+// forgive marks the dead letters up to now as told to the operator. The pause does it, because a coordinator that
+// began after it may not have seen them yet when the resume comes; the resume does it for those that came meanwhile.
+func (c *conductor) forgive() { c.record.DeadSeen = max(c.record.DeadSeen, c.seen.lastFatal()) }
 
 func (c *conductor) cancel(ctx context.Context) error {
 	if err := c.finish(ctx, "cancelled: "+cmp.Or(c.control.Reason, "asked for")); err != nil {

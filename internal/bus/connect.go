@@ -98,7 +98,11 @@ func (c *Conn) options() []nats.Option {
 		nats.PingInterval(pingInterval),
 		nats.DrainTimeout(closeTimeout),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.log.Warn("bus disconnected", "error", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil when we close it ourselves
+				c.log.Warn("bus disconnected", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("bus connected", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(c.onError),
 	}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,11 +15,12 @@ import (
 )
 
 const (
-	pullExpiry    = 30 * time.Second
-	pullHeartbeat = 5 * time.Second
-	bindEvery     = 500 * time.Millisecond
-	bindPatience  = 10 * time.Second
-	settleTimeout = 10 * time.Second
+	pullExpiry      = 30 * time.Second
+	pullHeartbeat   = 5 * time.Second
+	pullAgain       = time.Second // after an error
+	bindEvery       = 500 * time.Millisecond
+	bindPatience    = 10 * time.Second // before it is said what is waited for
+	handBackTimeout = 2 * time.Second
 )
 
 // Source is a durable consumer to take work from.
@@ -38,13 +40,14 @@ type Loop struct {
 	Source Source
 	// Slots is how many deliveries are handled at once; 0 means 1.
 	Slots int
-	// Deadline bounds one delivery; 0 means none but Drain.
+	// Deadline bounds one delivery, waits of Later included: nothing keeps a message longer. 0 means none but Drain.
 	Deadline time.Duration
 	// Drain is how long deliveries in flight may go on after the context ended.
 	Drain time.Duration
 	// MaxDeliver overrides the configured number of deliveries after which a message is a dead letter.
 	MaxDeliver int
-	// Ready is asked before each pull, and blocks while the work could not be done: an endpoint is down, say.
+	// Ready is asked before each pull, and blocks while the work could not be done: an endpoint is down, say. Its error
+	// ends the loop. Optional.
 	Ready func(context.Context) error
 }
 
@@ -66,8 +69,8 @@ type consumption struct {
 	handle  func(context.Context, *Delivery) error
 
 	working  sync.WaitGroup
-	stopping context.Context // done when nothing more is pulled
-	fatal    context.CancelCauseFunc
+	stopping context.Context         // done when nothing more is pulled
+	fatal    context.CancelCauseFunc // ends stopping
 }
 
 // errDrained is the cause of the end of work that outlived its drain time.
@@ -78,13 +81,14 @@ var errDrained = errors.New("draining: the time for work in flight is over")
 //
 // One pull waits at a time: the server holds nothing back for us that somebody else could do.
 func (c *Conn) Consume(ctx context.Context, l Loop, handle func(context.Context, *Delivery) error) error {
-	consumer, err := c.bindConsumer(ctx, l.Source)
-	if err != nil || consumer == nil {
-		return err
-	}
 	l.Slots = max(l.Slots, 1)
-	if l.MaxDeliver == 0 {
-		l.MaxDeliver = c.cfg.MaxDeliver
+	l.MaxDeliver = cmp.Or(l.MaxDeliver, c.cfg.MaxDeliver)
+	consumer, err := c.bindConsumer(ctx, l.Source)
+	if ctx.Err() != nil {
+		return nil // asked to stop before there was anything to do
+	}
+	if err != nil {
+		return err
 	}
 	pulling, stopPulling := context.WithCancelCause(ctx)
 	defer stopPulling(nil)
@@ -94,18 +98,18 @@ func (c *Conn) Consume(ctx context.Context, l Loop, handle func(context.Context,
 
 	err = k.dispatch(pulling, work, consumer)
 	k.drain(stopWork)
-	if cause := context.Cause(pulling); ctx.Err() == nil && cause != nil {
-		return cause
-	}
 	if ctx.Err() != nil {
 		return nil
+	}
+	if fatal := context.Cause(pulling); fatal != nil {
+		return fatal
 	}
 	return err
 }
 
 // bindConsumer waits, and says so, until the coordinator has made the consumer.
 func (c *Conn) bindConsumer(ctx context.Context, s Source) (jetstream.Consumer, error) {
-	begin, said := time.Now(), false
+	said := time.Now()
 	for {
 		try, cancel := context.WithTimeout(ctx, requestTimeout)
 		consumer, err := c.js.Consumer(try, s.Stream, s.Consumer)
@@ -113,28 +117,28 @@ func (c *Conn) bindConsumer(ctx context.Context, s Source) (jetstream.Consumer, 
 		if err == nil {
 			return consumer, nil
 		}
-		if !said && time.Since(begin) > bindPatience {
-			c.log.Info("waiting until a coordinator or a run makes this queue", "stream", s.Stream, "consumer", s.Consumer, "error", c.explain(err))
-			said = true
+		if closed := c.isClosed(); closed != nil {
+			return nil, fmt.Errorf("bind to %s/%s: %w", s.Stream, s.Consumer, closed)
+		}
+		if time.Since(said) > bindPatience {
+			c.log.Info("waiting for the coordinator to make the queue", "stream", s.Stream, "consumer", s.Consumer, "error", c.explain(err))
+			said = time.Now()
 		}
 		if err := wait(ctx, bindEvery); err != nil {
-			return nil, nil //nolint:nilerr,nilnil // asked to stop before there was anything to do
+			return nil, err
 		}
 	}
 }
 
 // dispatch takes a slot, then pulls, then hands over.
 func (k *consumption) dispatch(ctx, work context.Context, consumer jetstream.Consumer) error {
-	if consumer == nil {
-		return nil
-	}
 	messages, err := consumer.Messages(
 		jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 	)
 	if err != nil {
 		return fmt.Errorf("pull from %s/%s: %w", k.Source.Stream, k.Source.Consumer, k.explain(err))
 	}
-	defer messages.Stop()
+	defer handBack(messages)
 	slots := make(chan struct{}, k.Slots)
 	for {
 		select {
@@ -167,15 +171,30 @@ func (k *consumption) pull(ctx context.Context, messages jetstream.MessagesConte
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
+			k.metrics.silences.WithLabelValues(k.Source.Consumer).Inc()
 			k.log.Warn("no heartbeat from the server while pulling", "consumer", k.Source.Consumer)
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed), errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound):
 			return nil, fmt.Errorf("pull from %s/%s: %w", k.Source.Stream, k.Source.Consumer, err)
 		default:
 			k.log.Warn("pull", "consumer", k.Source.Consumer, "error", k.explain(err))
-			if err := wait(ctx, time.Second); err != nil {
+			if err := wait(ctx, pullAgain); err != nil {
 				return nil, err
 			}
 		}
+	}
+}
+
+// handBack ends the pull that waits. A message that came for it meanwhile goes back at once, not after its lease.
+func handBack(messages jetstream.MessagesContext) {
+	ctx, cancel := context.WithTimeout(context.Background(), handBackTimeout)
+	defer cancel()
+	messages.Drain()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return
+		}
+		_ = msg.Nak() // else its lease runs out
 	}
 }
 
@@ -195,32 +214,66 @@ func (k *consumption) drain(stopWork context.CancelCauseFunc) {
 	<-done
 }
 
-// do handles one message: lease, deadline, handler, settlement.
+// do is the life of one message in our hands: kept by heartbeats while it is fetched and handled, then settled.
 func (k *consumption) do(ctx context.Context, msg jetstream.Msg) {
-	d, err := k.delivery(ctx, msg)
-	if err != nil {
-		k.settle(ctx, msg, d, err)
-		return
-	}
-	if d.Delivered > k.MaxDeliver {
-		k.settle(ctx, msg, d, Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_WORKER_KILLED,
-			fmt.Errorf("delivered %d times and never finished: its worker died or was stopped each time", d.Delivered-1))))
-		return
-	}
-	working, cancel := context.WithCancel(ctx)
-	if k.Deadline > 0 {
-		working, cancel = context.WithTimeout(ctx, k.Deadline)
-	}
+	working, cancel := k.bounded(ctx)
 	beating := k.beat(working, msg)
-	err = k.again(working, d)
+	d, err := k.delivery(working, msg)
+	if err == nil {
+		err = k.handled(working, d)
+	}
 	cancel()
 	<-beating
 	k.settle(ctx, msg, d, err)
 }
 
-// again runs the handler until its error is not Later. The message is kept meanwhile, by heartbeats: handing it back would
-// count as a delivery, and an outage is nobody's attempt.
-func (k *consumption) again(ctx context.Context, d *Delivery) error {
+func (k *consumption) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if k.Deadline <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, k.Deadline)
+}
+
+// beat tells the server that the work goes on, until it ends.
+func (k *consumption) beat(ctx context.Context, msg jetstream.Msg) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for wait(ctx, k.ackWait/3) == nil {
+			if err := msg.InProgress(); err != nil {
+				k.log.Warn("heartbeat", "subject", msg.Subject(), "error", err)
+			}
+		}
+	}()
+	return done
+}
+
+// delivery is never nil, so that what cannot be read can be settled.
+func (k *consumption) delivery(ctx context.Context, msg jetstream.Msg) (*Delivery, error) {
+	d := &Delivery{Subject: msg.Subject(), Event: &pb.Event{}}
+	meta, err := msg.Metadata()
+	if err != nil {
+		return d, fmt.Errorf("read metadata of a message on %s: %w", d.Subject, err)
+	}
+	d.Seq, d.Time, d.Delivered = meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered)
+	if d.Delivered > k.MaxDeliver {
+		return d, Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_WORKER_KILLED,
+			fmt.Errorf("delivered %d times and never finished: its worker died or was stopped each time", d.Delivered-1)))
+	}
+	ev, err := k.decode(ctx, msg.Headers().Get(HeaderContentType), msg.Data())
+	if errors.Is(err, errUnreadable) {
+		return d, Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, err))
+	}
+	if err != nil {
+		return d, err
+	}
+	d.Event = ev
+	return d, nil
+}
+
+// handled runs the handler until its error is not Later. The message is kept meanwhile, by heartbeats: handing it back
+// would count as a delivery, and an outage is nobody's attempt.
+func (k *consumption) handled(ctx context.Context, d *Delivery) error {
 	for {
 		err := k.guarded(ctx, d)
 		var later laterError
@@ -230,7 +283,7 @@ func (k *consumption) again(ctx context.Context, d *Delivery) error {
 		k.log.Info("later", "subject", d.Subject, "in", later.after, "reason", err)
 		select {
 		case <-k.stopping.Done():
-			return err // somebody else may go on at once
+			return err // somebody else may go on
 		case <-ctx.Done():
 			return err
 		case <-time.After(later.after):
@@ -238,95 +291,14 @@ func (k *consumption) again(ctx context.Context, d *Delivery) error {
 	}
 }
 
-func (k *consumption) delivery(ctx context.Context, msg jetstream.Msg) (*Delivery, error) {
-	d := &Delivery{Subject: msg.Subject(), Event: &pb.Event{}}
-	m, err := k.message(msg)
-	if err != nil {
-		return d, Permanent(err)
-	}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return d, Permanent(err)
-	}
-	d.Seq, d.Time, d.Delivered = m.Seq, m.Time, int(meta.NumDelivered)
-	ev, err := m.Event(ctx)
-	if err != nil {
-		return d, Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, err))
-	}
-	d.Event = ev
-	return d, nil
-}
-
-// beat tells the server that the work goes on, until it ends.
-func (k *consumption) beat(ctx context.Context, msg jetstream.Msg) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for wait(ctx, max(k.ackWait/3, 10*time.Millisecond)) == nil {
-			if err := msg.InProgress(); err != nil {
-				k.log.Warn("heartbeat", "subject", msg.Subject(), "error", err)
-			}
-		}
-	}()
-	return done
-}
-
 // guarded runs the handler; a panic is its error.
 func (k *consumption) guarded(ctx context.Context, d *Delivery) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			k.metrics.panics.WithLabelValues(k.Source.Consumer).Inc()
 			k.log.Error("handler panicked", "subject", d.Subject, "panic", r, "stack", string(debug.Stack()))
 			err = fmt.Errorf("handler panicked: %v", r)
 		}
 	}()
 	return k.handle(ctx, d)
 }
-
-// settle is the only place where a message's fate is decided.
-func (k *consumption) settle(ctx context.Context, msg jetstream.Msg, d *Delivery, err error) {
-	drained := errors.Is(context.Cause(ctx), errDrained)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	var later laterError
-	var settled error
-	switch {
-	case err == nil:
-		settled = msg.DoubleAck(ctx)
-	case drained:
-		settled = msg.Nak()
-	case errors.As(err, new(stopError)):
-		settled = msg.Nak()
-		k.fatal(err)
-	case errors.As(err, &later): // only when we stop, or the deadline has passed
-		settled = msg.NakWithDelay(later.after)
-	case IsPermanent(err) || d.Delivered >= k.MaxDeliver:
-		settled = k.bury(ctx, msg, d, err)
-	default:
-		delay := retryDelay(d.Delivered)
-		k.log.Warn("failed; will be tried again", "subject", d.Subject, "delivery", d.Delivered, "in", delay, "error", err)
-		settled = msg.NakWithDelay(delay)
-	}
-	if settled != nil {
-		k.log.Warn("not settled; will be redelivered", "subject", d.Subject, "error", k.explain(settled))
-	}
-}
-
-// retryDelay doubles from half a second to half a minute, with jitter.
-func retryDelay(delivered int) time.Duration {
-	d := min(500*time.Millisecond<<min(delivered-1, 6), 30*time.Second)
-	return d/2 + time.Duration(float64(d/2)*jitter())
-}
-
-// bury publishes the dead letter and only then terminates the message: the other way round a crash loses it.
-func (k *consumption) bury(ctx context.Context, msg jetstream.Msg, d *Delivery, err error) error {
-	k.log.Error("dead letter", "subject", d.Subject, "deliveries", d.Delivered, "error", err)
-	letter := deadLetter(k.kind(), d.Subject, msg.Data(), d.Event)
-	letter.Failure, letter.Error, letter.Attempts = classOf(err), err.Error(), int32(d.Delivered)
-	if err := k.publishDead(ctx, d.Event, letter, d.Seq); err != nil {
-		return err
-	}
-	return msg.TermWithReason(letter.GetFailure().String())
-}
-
-// kind names who gave up: the task's kind, or the consumer of a ranker or judge.
-func (k *consumption) kind() string { return k.Source.Consumer }

@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
-
-func jitter() float64 { return rand.Float64() }
 
 // deadLetter is the letter of a message, with what it would have made.
 func deadLetter(kind, subject string, payload []byte, ev *pb.Event) *pb.DeadLetter {
@@ -55,7 +52,7 @@ func (c *Conn) publishDead(ctx context.Context, ev *pb.Event, letter *pb.DeadLet
 	return nil
 }
 
-// Replay publishes a dead letter's message again, as it was.
+// Replay publishes a dead letter's task again, as it was.
 func (c *Conn) Replay(ctx context.Context, letter *pb.DeadLetter) error {
 	s, err := ParseSubject(letter.GetSubject())
 	if err != nil {
@@ -68,7 +65,7 @@ func (c *Conn) Replay(ctx context.Context, letter *pb.DeadLetter) error {
 	if err != nil {
 		return fmt.Errorf("replay %s: %w", letter.GetSubject(), err)
 	}
-	ev.Time, ev.Producer = nil, ""
+	ev.Id, ev.Time, ev.Producer = "", nil, ""
 	_, err = c.Publish(ctx, letter.GetSubject(), ev)
 	return err
 }
@@ -81,20 +78,20 @@ type exhausted struct {
 	Deliveries int    `json:"deliveries"`
 }
 
-// SweepAdvisories carries tasks that the server gave up to the dead letters: the safety net for workers that do
+const advisoryMaxDeliveries = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."
+
+// SweepAdvisories carries messages that the server gave up to the dead letters: the safety net for workers that do
 // not write dead letters themselves. Idempotent; the coordinator calls it.
 func (c *Conn) SweepAdvisories(ctx context.Context) error {
-	for m, err := range c.Read(ctx, Advisory, "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."+Tasks+".>") {
+	for m, err := range c.Read(ctx, Advisory, advisoryMaxDeliveries+Tasks+".>", advisoryMaxDeliveries+Trajectories+".>") {
 		if err != nil {
-			return err
+			return fmt.Errorf("sweep advisories: %w", err)
 		}
 		var note exhausted
 		if err := json.Unmarshal(m.Data, &note); err != nil {
 			c.log.Warn("unreadable advisory", "seq", m.Seq, "error", err)
-			continue
-		}
-		if err := c.sweep(ctx, note); err != nil {
-			return err
+		} else if err := c.sweep(ctx, note); err != nil {
+			return fmt.Errorf("sweep message %d of %s: %w", note.StreamSeq, note.Stream, err)
 		}
 		if err := c.Delete(ctx, Advisory, m.Seq); err != nil {
 			return err
@@ -112,8 +109,10 @@ func (c *Conn) sweep(ctx context.Context, note exhausted) error {
 		return err
 	}
 	ev, err := m.Event(ctx)
-	if err != nil {
+	if errors.Is(err, errUnreadable) {
 		ev = &pb.Event{}
+	} else if err != nil {
+		return err
 	}
 	letter := deadLetter(note.Consumer, m.Subject, m.Data, ev)
 	letter.Failure, letter.Attempts = pb.FailureClass_FAILURE_CLASS_WORKER_KILLED, int32(note.Deliveries)
@@ -121,5 +120,8 @@ func (c *Conn) sweep(ctx context.Context, note exhausted) error {
 	if err := c.publishDead(ctx, ev, letter, m.Seq); err != nil {
 		return err
 	}
-	return c.Delete(ctx, note.Stream, note.StreamSeq)
+	if note.Stream != Tasks {
+		return nil // a result stays
+	}
+	return c.Delete(ctx, Tasks, note.StreamSeq)
 }

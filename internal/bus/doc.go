@@ -12,7 +12,14 @@
 //
 // Every write is retried with the same message id until its acknowledgement came or the context ended. A lost
 // reply is resolved by reading back and comparing content. Every wait has a deadline. A missing permission
-// looks like a timeout to NATS clients: the violation that the server reported is put into the error.
+// looks like a timeout to NATS clients: the violation that the server reported is put into the error (ErrDenied).
+//
+// # A message's life
+//
+// Slot, pull, heartbeats, handler, settlement: consume.go and settle.go, each step in one function. What a handler's
+// error says is in errors.go. A worker's own dead letter is written before its message is terminated; what the server
+// gives up is swept from its advisories (dead.go). A fenced worker settles nothing: acks are not fenced, and its ack
+// would take the message from whoever holds it.
 //
 // How each known trap of JetStream is met: docs/decisions/0005-bus-traps.md.
 package bus

@@ -7,8 +7,19 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
+var (
+	// ErrNotFound means: no such message, key or bucket entry.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict means: a compare-and-swap lost.
+	ErrConflict = errors.New("changed by somebody else")
+	// ErrFenced means: somebody else has written on in this journal; this worker has lost its lease.
+	ErrFenced = errors.New("fenced: another worker has gone on with this trajectory")
+	// ErrStorage means: the stream or the server's store is full. Nothing was written, nothing is corrupt.
+	ErrStorage = errors.New("the JetStream store is full")
+)
+
 // A handler's error says what happens next. A plain error: again after a growing delay, and after
-// bus.max_deliver deliveries a dead letter.
+// bus.max_deliver deliveries a dead letter. One that is ErrFenced: nothing; somebody else has the message.
 
 type permanentError struct{ error }
 
@@ -27,8 +38,8 @@ type laterError struct {
 
 func (e laterError) Unwrap() error { return e.error }
 
-// Later means: again after d, by the same worker, which keeps the message meanwhile; no attempt is counted. A worker that stops
-// hands it back.
+// Later means: again after d, by the same worker, which keeps the message meanwhile; no attempt is counted. A worker
+// that stops hands it back.
 func Later(d time.Duration, err error) error { return laterError{err, d} }
 
 type stopError struct{ error }

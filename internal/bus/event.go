@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +49,9 @@ const (
 func (c *Conn) fill(subject string, ev *pb.Event) {
 	if ev.GetId() == "" {
 		ev.Id = strings.TrimPrefix(subject, prefix+".")
+		if ev.GetTask() != nil { // a finished task may come again, within the server's window of message ids too
+			ev.Id += "." + strconv.FormatUint(rand.Uint64(), 36)
+		}
 	}
 	if ev.GetTime() == nil {
 		ev.Time = timestamppb.New(time.Now())
@@ -136,12 +141,14 @@ func ClassName(class pb.FailureClass) string {
 
 // contentHash covers the body without what differs between two honest workers: the time it took.
 func contentHash(ev *pb.Event) string {
-	body := &pb.Event{}
-	proto.Merge(body, &pb.Event{Body: ev.GetBody()})
+	body := proto.CloneOf(&pb.Event{Body: ev.GetBody()})
 	for _, step := range append(body.GetTrajectory().GetSteps(), body.GetStep()) {
 		if step != nil {
 			step.ElapsedMs = 0
 		}
+	}
+	if checkpoint := body.GetCheckpoint(); checkpoint != nil {
+		checkpoint.ElapsedMs = 0
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(body)
 	if err != nil {
@@ -169,23 +176,34 @@ func (c *Conn) checkIn(ctx context.Context, ev *pb.Event, data []byte) ([]byte, 
 	})
 }
 
-// decode reads an event, and fetches it where the message only points at it.
+// errUnreadable marks bytes that no retry makes an event.
+var errUnreadable = errors.New("unreadable")
+
+// decode reads an event, and fetches it where the message only points at it. An error that is not errUnreadable may
+// pass: the blob store did not answer.
 func (c *Conn) decode(ctx context.Context, contentType string, data []byte) (*pb.Event, error) {
 	ev, err := Decode(contentType, data)
-	if err != nil || ev.GetClaim() == nil {
-		return ev, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	if ev.GetClaim() == nil {
+		return ev, nil
 	}
 	whole, err := c.checkOut(ctx, ev.GetClaim())
 	if err != nil {
 		return nil, fmt.Errorf("fetch event %s from the blob store: %w", ev.GetId(), err)
 	}
-	return Decode(typeProtobuf, whole)
+	if ev, err = Decode(typeProtobuf, whole); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return ev, nil
 }
 
-// Decode reads an event as its content type says; without one, JSON if it begins like JSON.
+// Decode reads an event as its content type says; without one, JSON if it begins with a brace, which no event's
+// protobuf does.
 func Decode(contentType string, data []byte) (*pb.Event, error) {
 	ev := &pb.Event{}
-	if strings.HasPrefix(contentType, typeJSON) || contentType == "" && bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+	if strings.HasPrefix(contentType, typeJSON) || contentType == "" && bytes.HasPrefix(data, []byte("{")) {
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, ev); err != nil {
 			return nil, fmt.Errorf("decode event from JSON: %w", err)
 		}
@@ -202,11 +220,11 @@ func (c *Conn) checkOut(ctx context.Context, claim *pb.Claim) ([]byte, error) {
 		return nil, fmt.Errorf("no blob store for %s", claim.GetUri())
 	}
 	if claim.GetSize() > maxClaim {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", claim.GetUri(), claim.GetSize(), maxClaim)
+		return nil, fmt.Errorf("%w: %s has %d bytes, more than %d", errUnreadable, claim.GetUri(), claim.GetSize(), maxClaim)
 	}
 	key, err := c.blobs.Key(claim.GetUri())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	body, err := c.blobs.Get(ctx, key)
 	if err != nil {
@@ -218,7 +236,7 @@ func (c *Conn) checkOut(ctx context.Context, claim *pb.Claim) ([]byte, error) {
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != claim.GetSha256() {
-		return nil, fmt.Errorf("%s is not what the event claims: hash differs", claim.GetUri())
+		return nil, fmt.Errorf("%w: %s is not what the event claims: the hash differs", errUnreadable, claim.GetUri())
 	}
 	return data, nil
 }

@@ -1,11 +1,71 @@
 package bus
 
-import "testing"
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+)
 
 // PublishRaw puts bytes on the bus that are no event.
 func (c *Conn) PublishRaw(t testing.TB, subject string, data []byte) {
 	t.Helper()
 	if _, err := c.js.Publish(t.Context(), subject, data); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Exhaust takes a source's message and refuses it until the server gives it up.
+func (c *Conn) Exhaust(t testing.TB, s Source) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	consumer, err := c.js.Consumer(ctx, s.Stream, s.Consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer messages.Stop()
+	go func() {
+		for {
+			msg, err := messages.Next(jetstream.NextContext(ctx))
+			if err != nil {
+				return
+			}
+			_ = msg.Nak()
+		}
+	}()
+	err = c.Follow(ctx, Advisory, FollowOptions{Filters: []string{advisoryMaxDeliveries + ">"}}, func(*Message) error {
+		cancel()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// RawPublisher publishes a step's bytes to the journal's stream, each to a subject of its own, with nothing of ours.
+func (c *Conn) RawPublisher(t testing.TB, step *pb.Step) func() error {
+	t.Helper()
+	id := &pb.Identity{Run: "raw", Target: "own", Purpose: pb.Purpose_PURPOSE_GROW, Question: "pool-1"}
+	ev := &pb.Event{Id: "raw", Body: &pb.Event_Step{Step: step}}
+	c.fill(StepSubject(id), ev)
+	msg, err := c.encode(context.Background(), StepSubject(id), ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg.Header.Del(HeaderID) // else all but the first are duplicates
+	var published atomic.Int32
+	return func() error {
+		id := &pb.Identity{Run: "raw", Target: "own", Purpose: pb.Purpose_PURPOSE_GROW, Question: "pool-1", Sample: published.Add(1)}
+		_, err := c.js.PublishMsg(context.Background(), &nats.Msg{Subject: StepSubject(id), Header: msg.Header, Data: msg.Data})
+		return err
 	}
 }

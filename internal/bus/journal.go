@@ -35,6 +35,9 @@ func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*p
 		if err != nil {
 			return nil, nil, fmt.Errorf("read journal %s, message %d: %w", j.subject, m.Seq, err)
 		}
+		if ev.GetStep() == nil {
+			return nil, nil, fmt.Errorf("read journal %s, message %d: want a step in the event", j.subject, m.Seq)
+		}
 		j.last, steps = m.Seq, append(steps, ev.GetStep())
 	}
 }
@@ -80,7 +83,7 @@ func (j *Journal) recognise(ctx context.Context, content string) error {
 	return nil
 }
 
-// isWrongSequence: 10071, and 10164 on replicated streams.
+// isWrongSequence: somebody else was first. The code is 10071, on replicated streams sometimes 10164.
 func isWrongSequence(err error) bool {
 	return isCode(err, jetstream.JSErrCodeStreamWrongLastSequence) || isCode(err, jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,29 +25,38 @@ func (k *KV) bind(ctx context.Context) (jetstream.KeyValue, error) {
 	}
 	kv, err := k.conn.js.KeyValue(ctx, k.bucket)
 	if err != nil {
-		return nil, fmt.Errorf("bind to bucket %s: %w", k.bucket, k.conn.explain(err))
+		return nil, fmt.Errorf("bind to bucket %s: %w", k.bucket, err)
 	}
 	k.conn.buckets.Store(k.bucket, kv)
 	return kv, nil
 }
 
-// do binds and bounds one operation, and gives its errors our names.
+// do binds and bounds one operation, which must be safe to try twice, and gives its errors our names.
 func (k *KV) do(ctx context.Context, what, key string, op func(context.Context, jetstream.KeyValue) error) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	kv, err := k.bind(ctx)
-	if err == nil {
-		err = op(ctx, kv)
-	}
+	err := k.conn.retry(ctx, func(ctx context.Context) error {
+		kv, err := k.bind(ctx)
+		if err != nil {
+			return err
+		}
+		return op(ctx, kv)
+	})
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
 		return fmt.Errorf("%s/%s: %w", k.bucket, key, ErrNotFound)
-	case errors.Is(err, jetstream.ErrKeyExists), isWrongSequence(err):
+	case errors.Is(err, jetstream.ErrBucketNotFound):
+		return fmt.Errorf("bucket %s, which the coordinator makes: %w", k.bucket, ErrNotFound)
+	case isSwapLost(err):
 		return fmt.Errorf("%s/%s: %w", k.bucket, key, ErrConflict)
 	}
-	return fmt.Errorf("%s %s/%s: %w", what, k.bucket, key, k.conn.explain(err))
+	return fmt.Errorf("%s %s/%s: %w", what, k.bucket, key, err)
+}
+
+func isSwapLost(err error) bool {
+	return errors.Is(err, jetstream.ErrKeyExists) || isWrongSequence(err)
 }
 
 // Get is the value and its revision.
@@ -63,17 +73,29 @@ func (k *KV) Get(ctx context.Context, key string) (value []byte, revision uint64
 
 // Create writes a key that is not there; else ErrConflict.
 func (k *KV) Create(ctx context.Context, key string, value []byte) (revision uint64, err error) {
-	err = k.do(ctx, "create", key, func(ctx context.Context, kv jetstream.KeyValue) error {
-		revision, err = kv.Create(ctx, key, value)
-		return err
+	return k.swap(ctx, "create", key, value, 0, func(ctx context.Context, kv jetstream.KeyValue) (uint64, error) {
+		return kv.Create(ctx, key, value)
 	})
-	return revision, err
 }
 
 // Update swaps the value if the key is still at the revision; else ErrConflict.
 func (k *KV) Update(ctx context.Context, key string, value []byte, last uint64) (revision uint64, err error) {
-	err = k.do(ctx, "update", key, func(ctx context.Context, kv jetstream.KeyValue) error {
-		revision, err = kv.Update(ctx, key, value, last)
+	return k.swap(ctx, "update", key, value, last, func(ctx context.Context, kv jetstream.KeyValue) (uint64, error) {
+		return kv.Update(ctx, key, value, last)
+	})
+}
+
+// swap tells a lost race from our own write whose reply was lost: that one left our value there.
+func (k *KV) swap(ctx context.Context, what, key string, value []byte, last uint64, write func(context.Context, jetstream.KeyValue) (uint64, error)) (revision uint64, err error) {
+	unanswered := false
+	err = k.do(ctx, what, key, func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		revision, err = write(ctx, kv)
+		if unanswered && isSwapLost(err) {
+			if entry, readErr := kv.Get(ctx, key); readErr == nil && entry.Revision() > last && bytes.Equal(entry.Value(), value) {
+				revision, err = entry.Revision(), nil
+			}
+		}
+		unanswered = unanswered || err != nil && isTransient(err)
 		return err
 	})
 	return revision, err
@@ -84,6 +106,13 @@ func (k *KV) Delete(ctx context.Context, key string) error {
 	return k.do(ctx, "delete", key, func(ctx context.Context, kv jetstream.KeyValue) error { return kv.Delete(ctx, key) })
 }
 
+// deleteAt is Delete if the key is still at the revision; else ErrConflict.
+func (k *KV) deleteAt(ctx context.Context, key string, last uint64) error {
+	return k.do(ctx, "delete", key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		return kv.Delete(ctx, key, jetstream.LastRevision(last))
+	})
+}
+
 // Keys lists the keys there are.
 func (k *KV) Keys(ctx context.Context) (keys []string, err error) {
 	err = k.do(ctx, "list", "*", func(ctx context.Context, kv jetstream.KeyValue) error {
@@ -91,6 +120,7 @@ func (k *KV) Keys(ctx context.Context) (keys []string, err error) {
 		if err != nil {
 			return err
 		}
+		keys = nil
 		for key := range list.Keys() {
 			keys = append(keys, key)
 		}
@@ -110,6 +140,7 @@ type Revision struct {
 func (k *KV) History(ctx context.Context, key string) (all []Revision, err error) {
 	err = k.do(ctx, "read history of", key, func(ctx context.Context, kv jetstream.KeyValue) error {
 		entries, err := kv.History(ctx, key)
+		all = nil
 		for _, e := range entries {
 			all = append(all, Revision{Value: e.Value(), Revision: e.Revision(), Time: e.Created()})
 		}

@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -13,86 +15,95 @@ var ErrLeaseLost = errors.New("the lease was lost")
 // Elect runs lead whenever this process holds the lease, until ctx ends or lead fails. The fence is the revision of
 // the lease: it grows with every election. A lease is no lock; writes that matter are compare-and-swap.
 func (c *Conn) Elect(ctx context.Context, name string, lead func(ctx context.Context, fence uint64) error) error {
-	kv := c.KV("leases")
-	waiting := false
-	for ctx.Err() == nil {
-		fence, err := kv.Create(ctx, name, []byte(c.producer))
+	l := &lease{conn: c, kv: c.KV("leases"), name: name, ttl: c.cfg.LeaseTTL, holder: []byte(c.producer + "/" + rand.Text()[:8])}
+	for waiting := false; ctx.Err() == nil; {
+		asked := time.Now()
+		fence, err := l.kv.Create(ctx, name, l.holder)
 		if err == nil {
 			waiting = false
-			if err := c.hold(ctx, kv, name, fence, lead); err != nil && !errors.Is(err, ErrLeaseLost) {
+			if err := l.hold(ctx, fence, asked, lead); err != nil && !errors.Is(err, ErrLeaseLost) {
 				return err
 			}
 			continue
 		}
-		if errors.Is(err, ErrConflict) && !waiting {
-			c.log.Info("another process leads; waiting for its lease", "lease", name)
+		if closed := c.isClosed(); closed != nil {
+			return fmt.Errorf("elect %s: %w", name, closed)
+		}
+		if !waiting {
+			c.log.Info("waiting for the lease", "lease", name, "reason", err)
 			waiting = true
 		}
-		if wait(ctx, c.cfg.LeaseTTL/9) != nil {
+		if wait(ctx, l.ttl/9) != nil {
 			break
 		}
 	}
 	return nil
 }
 
+// lease is one process's claim to lead.
+type lease struct {
+	conn   *Conn
+	kv     *KV
+	name   string
+	ttl    time.Duration
+	holder []byte // the value of the key while we hold it
+}
+
 // hold leads while the lease can be renewed, and gives it back at the end so that the next one need not wait.
-func (c *Conn) hold(ctx context.Context, kv *KV, name string, fence uint64, lead func(context.Context, uint64) error) error {
+func (l *lease) hold(ctx context.Context, fence uint64, since time.Time, lead func(context.Context, uint64) error) error {
 	leading, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
 	renewed := make(chan struct{})
-	revision := fence
 	go func() {
 		defer close(renewed)
-		revision = c.renew(leading, kv, name, fence, lose)
+		if err := l.renew(leading, fence, since); err != nil {
+			lose(fmt.Errorf("%w: %w", ErrLeaseLost, err))
+		}
 	}()
 	err := lead(leading, fence)
 	cause := context.Cause(leading)
 	lose(nil)
 	<-renewed
 	if errors.Is(cause, ErrLeaseLost) {
-		c.log.Warn("stopped leading", "lease", name, "reason", cause)
+		l.conn.log.Warn("stopped leading", "lease", l.name, "reason", cause)
 		return cause
 	}
-	c.giveUp(ctx, kv, name, revision)
+	l.giveBack(ctx)
 	if err != nil {
-		return fmt.Errorf("leading %s: %w", name, err)
+		return fmt.Errorf("lead %s: %w", l.name, err)
 	}
 	return nil
 }
 
-// renew swaps the lease until ctx ends, and ends it with ErrLeaseLost when that fails too long.
-func (c *Conn) renew(ctx context.Context, kv *KV, name string, revision uint64, lose context.CancelCauseFunc) uint64 {
-	last := time.Now()
-	for wait(ctx, c.cfg.LeaseTTL/3) == nil {
-		try, cancel := context.WithTimeout(ctx, c.cfg.LeaseTTL/3)
-		next, err := kv.Update(try, name, []byte(c.producer), revision)
+// renew swaps the lease every third of its life until ctx ends (nil). It gives up at three quarters: whoever leads must
+// have stopped when the server lets somebody else begin.
+func (l *lease) renew(ctx context.Context, revision uint64, since time.Time) error {
+	for wait(ctx, l.ttl/3) == nil {
+		asked, end := time.Now(), since.Add(l.ttl*3/4)
+		try, cancel := context.WithDeadline(ctx, end)
+		next, err := l.kv.Update(try, l.name, l.holder, revision)
 		cancel()
 		switch {
 		case err == nil:
-			revision, last = next, time.Now()
-		case errors.Is(err, ErrConflict):
-			// Our own renewal whose reply was lost looks the same; it stands under our name.
-			if value, standing, err := kv.Get(ctx, name); err == nil && string(value) == c.producer && standing > revision {
-				revision, last = standing, time.Now()
-				continue
-			}
-			lose(fmt.Errorf("%w: %w", ErrLeaseLost, err))
-			return 0
-		case time.Since(last) > c.cfg.LeaseTTL*3/4 && ctx.Err() == nil:
-			lose(fmt.Errorf("%w: not renewed for %s: %w", ErrLeaseLost, time.Since(last).Round(time.Second), err))
-			return 0
+			revision, since = next, asked
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrConflict) || !time.Now().Before(end):
+			return err
 		}
 	}
-	return revision
+	return nil
 }
 
-func (c *Conn) giveUp(ctx context.Context, kv *KV, name string, revision uint64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+// giveBack deletes the lease if it is still ours.
+func (l *lease) giveBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.ttl/3)
 	defer cancel()
-	if value, standing, err := kv.Get(ctx, name); err != nil || string(value) != c.producer || standing < revision {
-		return
+	value, revision, err := l.kv.Get(ctx, l.name)
+	if err == nil && bytes.Equal(value, l.holder) {
+		err = l.kv.deleteAt(ctx, l.name, revision)
 	}
-	if err := kv.Delete(ctx, name); err != nil {
-		c.log.Warn("lease not given back; it expires by itself", "lease", name, "error", err)
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrConflict) {
+		l.conn.log.Warn("lease not given back; it expires by itself", "lease", l.name, "error", err)
 	}
 }

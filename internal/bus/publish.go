@@ -43,13 +43,14 @@ func (c *Conn) Publish(ctx context.Context, subject string, ev *pb.Event) (Ack, 
 		return Ack{}, err
 	}
 	ack, err := c.publish(ctx, msg)
+	f := families[s.Family]
 	switch {
-	case isSubjectTaken(err), err == nil && ack.Duplicate:
-		return c.existing(ctx, families[s.Family].stream, msg)
+	case isSubjectTaken(err), err == nil && ack.Duplicate && f.once:
+		return c.existing(ctx, f.stream, msg)
 	case err != nil:
 		return Ack{}, fmt.Errorf("publish to %s: %w", subject, err)
 	}
-	return Ack{Seq: ack.Sequence}, nil
+	return Ack{Seq: ack.Sequence, Existing: ack.Duplicate}, nil
 }
 
 // PublishTask puts a task on the queue, where it is alone while it is outstanding.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,16 +38,30 @@ func (m *Message) Event(ctx context.Context) (*pb.Event, error) {
 	return m.conn.decode(ctx, m.Get(HeaderContentType), m.Data)
 }
 
+// content is the hash of the body, of the header where its writer set it.
+func (m *Message) content(ctx context.Context) (string, error) {
+	if hash := m.Get(HeaderContent); hash != "" {
+		return hash, nil
+	}
+	ev, err := m.Event(ctx)
+	if err != nil {
+		return "", err
+	}
+	return contentHash(ev), nil
+}
+
 // stream is a handle on a stream, asked for once.
 func (c *Conn) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	if s, ok := c.streams.Load(name); ok {
 		return s.(jetstream.Stream), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, name)
+	var s jetstream.Stream
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		s, err = c.js.Stream(ctx, name)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", name, c.explain(err))
+		return nil, fmt.Errorf("bind to stream %s: %w", name, err)
 	}
 	c.streams.Store(name, s)
 	return s, nil
@@ -73,142 +86,18 @@ func (c *Conn) get(ctx context.Context, name string, get func(context.Context, j
 	if err != nil {
 		return nil, err
 	}
-	for attempt := range publishAttempts {
-		var raw *jetstream.RawStreamMsg
-		try, cancel := context.WithTimeout(ctx, publishTimeout)
-		raw, err = get(try, s)
-		cancel()
-		switch {
-		case err == nil:
-			return &Message{Subject: raw.Subject, Seq: raw.Sequence, Time: raw.Time, Data: raw.Data, header: raw.Header, conn: c}, nil
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return nil, ErrNotFound
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case !isTransient(err):
-			return nil, fmt.Errorf("read from %s: %w", name, err)
-		}
-		if err := wait(ctx, backoff(attempt)); err != nil {
-			return nil, err
-		}
+	var raw *jetstream.RawStreamMsg
+	err = c.retry(ctx, func(ctx context.Context) error {
+		raw, err = get(ctx, s)
+		return err
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, fmt.Errorf("read from %s: %w", name, err)
 	}
-	return nil, fmt.Errorf("read from %s: %w", name, c.explain(err))
-}
-
-// FollowOptions say what to follow. From is a stream sequence, 0 for all.
-type FollowOptions struct {
-	Filters     []string
-	From        uint64
-	HeadersOnly bool
-}
-
-// Follow calls fn for each message in order, once each, until ctx ends (nil) or fn fails. It outlives a restart of
-// the server.
-func (c *Conn) Follow(ctx context.Context, stream string, o FollowOptions, fn func(*Message) error) error {
-	next := max(o.From, 1)
-	for {
-		err := c.followFrom(ctx, stream, o, &next, fn)
-		if ctx.Err() != nil {
-			return nil
-		}
-		var stop callbackError
-		if errors.As(err, &stop) {
-			return stop.error
-		}
-		c.log.Warn("following interrupted", "stream", stream, "error", err)
-		if wait(ctx, time.Second) != nil {
-			return nil
-		}
-	}
-}
-
-// callbackError marks an error of Follow's caller.
-type callbackError struct{ error }
-
-func (c *Conn) followFrom(ctx context.Context, stream string, o FollowOptions, next *uint64, fn func(*Message) error) error {
-	consumer, err := c.js.OrderedConsumer(ctx, stream, ordered(o, *next))
-	if err != nil {
-		return fmt.Errorf("follow %s: %w", stream, c.explain(err))
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("follow %s: %w", stream, c.explain(err))
-	}
-	defer messages.Stop()
-	for {
-		raw, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("follow %s: %w", stream, err)
-		}
-		m, err := c.message(raw)
-		if err != nil {
-			return err
-		}
-		if m.Seq < *next {
-			continue
-		}
-		if err := fn(m); err != nil {
-			return callbackError{err}
-		}
-		*next = m.Seq + 1
-	}
-}
-
-func ordered(o FollowOptions, from uint64) jetstream.OrderedConsumerConfig {
-	return jetstream.OrderedConsumerConfig{
-		FilterSubjects: o.Filters, HeadersOnly: o.HeadersOnly, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
-		InactiveThreshold: time.Minute,
-	}
-}
-
-func (c *Conn) message(raw jetstream.Msg) (*Message, error) {
-	meta, err := raw.Metadata()
-	if err != nil {
-		return nil, fmt.Errorf("read metadata of a message on %s: %w", raw.Subject(), err)
-	}
-	return &Message{
-		Subject: raw.Subject(), Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: raw.Data(), Pending: meta.NumPending,
-		header: raw.Headers(), conn: c,
-	}, nil
-}
-
-// Read yields all messages that match one of the filters now, in order.
-func (c *Conn) Read(ctx context.Context, stream string, filters ...string) iter.Seq2[*Message, error] {
-	return c.ReadWith(ctx, stream, FollowOptions{Filters: filters})
-}
-
-// ReadWith is Read with the options of Follow.
-func (c *Conn) ReadWith(ctx context.Context, stream string, o FollowOptions) iter.Seq2[*Message, error] {
-	return func(yield func(*Message, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		consumer, err := c.js.OrderedConsumer(ctx, stream, ordered(o, max(o.From, 1)))
-		if err != nil {
-			yield(nil, fmt.Errorf("read %s: %w", stream, c.explain(err)))
-			return
-		}
-		left := consumer.CachedInfo().NumPending
-		if left == 0 {
-			return
-		}
-		messages, err := consumer.Messages()
-		if err != nil {
-			yield(nil, fmt.Errorf("read %s: %w", stream, c.explain(err)))
-			return
-		}
-		defer messages.Stop()
-		for ; left > 0; left-- {
-			raw, err := messages.Next(jetstream.NextContext(ctx))
-			if err != nil {
-				yield(nil, fmt.Errorf("read %s: %w", stream, c.explain(err)))
-				return
-			}
-			m, err := c.message(raw)
-			if !yield(m, err) || err != nil {
-				return
-			}
-		}
-	}
+	return &Message{Subject: raw.Subject, Seq: raw.Sequence, Time: raw.Time, Data: raw.Data, header: raw.Header, conn: c}, nil
 }
 
 // Purge removes what matches the filter.
@@ -217,8 +106,9 @@ func (c *Conn) Purge(ctx context.Context, stream, filter string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject(filter)); err != nil {
-		return fmt.Errorf("purge %s of %s: %w", filter, stream, c.explain(err))
+	err = c.retry(ctx, func(ctx context.Context) error { return s.Purge(ctx, jetstream.WithPurgeSubject(filter)) })
+	if err != nil {
+		return fmt.Errorf("purge %s of %s: %w", filter, stream, err)
 	}
 	return nil
 }
@@ -229,8 +119,9 @@ func (c *Conn) Delete(ctx context.Context, stream string, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := s.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		return fmt.Errorf("delete message %d of %s: %w", seq, stream, c.explain(err))
+	err = c.retry(ctx, func(ctx context.Context) error { return s.DeleteMsg(ctx, seq) })
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return fmt.Errorf("delete message %d of %s: %w", seq, stream, err)
 	}
 	return nil
 }

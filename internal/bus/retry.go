@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// attemptTimeout bounds one attempt; a reply that was lost costs it.
+	// attemptTimeout bounds one attempt; a reply that was lost costs it. A deadline that is near is shared by several.
 	attemptTimeout = 5 * time.Second
+	minAttempt     = 100 * time.Millisecond
 	// attempts outlast the election of a new leader and the restart of a server.
 	attempts     = 12
 	firstBackoff = 50 * time.Millisecond
@@ -29,7 +30,7 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 				return fmt.Errorf("%w (last answer: %w)", waitErr, err)
 			}
 		}
-		once, cancel := context.WithTimeout(ctx, attemptTimeout)
+		once, cancel := context.WithTimeout(ctx, attemptLimit(ctx))
 		err = try(once)
 		cancel()
 		switch {
@@ -40,6 +41,14 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 		}
 	}
 	return c.explain(err)
+}
+
+func attemptLimit(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return attemptTimeout
+	}
+	return min(attemptTimeout, max(time.Until(deadline)/3, minAttempt))
 }
 
 // isTransient: the server did not answer, or cannot just now.

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 )
 
-const answerTimeout = 30 * time.Second
+const (
+	answerTimeout = 30 * time.Second
+	// codeRefused goes with every error; the text says what is wrong.
+	codeRefused = "400"
+)
 
 // Serve answers requests on ratchet.v1.api.<endpoint> until ctx ends, as a NATS micro service (`nats micro ls`).
 func (c *Conn) Serve(ctx context.Context, name, version string, endpoints map[string]func(context.Context, []byte) ([]byte, error)) error {
@@ -34,15 +39,26 @@ func (c *Conn) Serve(ctx context.Context, name, version string, endpoints map[st
 func (c *Conn) answer(ctx context.Context, r micro.Request, answer func(context.Context, []byte) ([]byte, error)) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	out, err := answer(ctx, r.Data())
+	out, err := c.answered(ctx, r, answer)
 	if err != nil {
-		err = r.Error("400", err.Error(), nil)
+		err = r.Error(codeRefused, err.Error(), nil)
 	} else {
 		err = r.Respond(out)
 	}
 	if err != nil {
 		c.log.Warn("answer", "subject", r.Subject(), "error", err)
 	}
+}
+
+// answered makes the answer; a panic is the request's error, not the service's end.
+func (c *Conn) answered(ctx context.Context, r micro.Request, answer func(context.Context, []byte) ([]byte, error)) (out []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("request panicked", "subject", r.Subject(), "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("internal error: %v; see the coordinator's log", p)
+		}
+	}()
+	return answer(ctx, r.Data())
 }
 
 // RequestError is what the service answered in place of a result.
@@ -61,6 +77,8 @@ func (c *Conn) Request(ctx context.Context, endpoint string, in []byte) ([]byte,
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("%w at %s; start one (`ratchet up`, or bin/coordinator)", ErrNobody, c.cfg.URL)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("ask the coordinator to %s: it is there but did not answer in time; see its log: %w", endpoint, c.explain(err))
 	case err != nil:
 		return nil, fmt.Errorf("ask the coordinator to %s: %w", endpoint, c.explain(err))
 	case reply.Header.Get(micro.ErrorCodeHeader) != "":

@@ -28,6 +28,29 @@ const (
 	familyAPI        = "api"
 )
 
+// family is what the subjects of a family have in common.
+type family struct {
+	// stream holds them.
+	stream string
+	// beforeRun is how many tokens stand between the family's and the run's.
+	beforeRun int
+	// once: a subject takes one message, for ever.
+	once bool
+}
+
+var families = map[string]family{
+	familyTask:       {stream: Tasks, beforeRun: 1},
+	familyStep:       {stream: Steps},
+	familyTrajectory: {stream: Trajectories, once: true},
+	familyFeedback:   {stream: Feedback, beforeRun: 1, once: true},
+	familyVerdict:    {stream: Verdicts, beforeRun: 1, once: true},
+	familyResult:     {stream: Results, beforeRun: 1, once: true},
+	familyTraining:   {stream: Training},
+	familyEval:       {stream: Evals},
+	familyRun:        {stream: Runs},
+	familyDead:       {stream: Dead, beforeRun: 1},
+}
+
 const (
 	purposeGrow = "grow"
 	purposeEval = "eval"
@@ -226,25 +249,24 @@ func (s *Subject) tokens(text string, places ...*string) error {
 	return nil
 }
 
-// runAt says how many tokens stand between a stream's family and the run.
-var runAt = map[string]struct {
-	family string
-	before int
-}{
-	Tasks: {familyTask, 1}, Steps: {familyStep, 0}, Trajectories: {familyTrajectory, 0}, Feedback: {familyFeedback, 1},
-	Verdicts: {familyVerdict, 1}, Results: {familyResult, 1}, Training: {familyTraining, 0}, Evals: {familyEval, 0},
-	Runs: {familyRun, 0}, Dead: {familyDead, 1},
-}
-
 // RunFilter matches everything of a run in a stream.
 func RunFilter(stream, run string) string {
-	at := runAt[stream]
-	tokens := append([]string{at.family}, slices.Repeat([]string{"*"}, at.before)...)
+	name, f := familyOf(stream)
+	tokens := append([]string{name}, slices.Repeat([]string{"*"}, f.beforeRun)...)
 	tokens = append(tokens, run)
 	if stream != Dead { // the run is a dead letter's last token
 		tokens = append(tokens, ">")
 	}
 	return subject(tokens...)
+}
+
+func familyOf(stream string) (string, family) {
+	for name, f := range families {
+		if f.stream == stream {
+			return name, f
+		}
+	}
+	return "none", family{}
 }
 
 // GenerationFilter matches everything of a run's generation in a stream whose subjects name one.

@@ -34,9 +34,10 @@ const (
 	maxWaiting     = 4096 // the default of 512 idles pods without saying so
 	maxBatch       = 16   // refuses a client's default prefetch of 500, which hoards
 	maxExpires     = time.Minute
-	dedupTasks     = time.Hour
-	dedupResults   = 2 * time.Hour
-	day            = 24 * time.Hour
+	// dedupNone is the shortest window of message ids that a server takes; 0 would mean its default of two minutes.
+	dedupNone    = 100 * time.Millisecond
+	dedupResults = 2 * time.Hour
+	day          = 24 * time.Hour
 	// sparedDeliveries beyond bus.max_deliver are for workers that do not write dead letters themselves; what they
 	// exhaust is swept by the coordinator.
 	sparedDeliveries = 8
@@ -103,7 +104,7 @@ func tasks(cfg config.Bus) jetstream.StreamConfig {
 	s.Retention = jetstream.WorkQueuePolicy
 	s.MaxMsgs, s.MaxBytes, s.MaxMsgSize = maxTasks, min(cfg.MaxBytes, maxTaskBytes), maxTaskSize+64<<10
 	s.MaxMsgsPerSubject, s.DiscardNewPerSubject = 1, true
-	s.Duplicates = 0 // uniqueness is the subject's: a finished task may be published again
+	s.Duplicates = dedupNone // uniqueness is the subject's: a finished task may be published again
 	return s
 }
 
@@ -141,6 +142,7 @@ func advisory(cfg config.Bus) jetstream.StreamConfig {
 func bucket(cfg config.Bus, name string, history uint8, description string) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: name, History: history, Description: description, Replicas: cfg.Replicas, Storage: jetstream.FileStorage,
+		Metadata: map[string]string{"app": "ratchet"},
 	}
 }
 
@@ -173,17 +175,25 @@ func judgeConsumer(cfg config.Bus, judge string) Consumer {
 	return Consumer{Trajectories, pull(cfg, "judge-"+judge, subject(familyTrajectory, "*.*.*", purposeEval, ">"), "trajectories for judge "+judge)}
 }
 
-// Apply makes or updates everything. Only the coordinator calls it: an older process that did would silently
-// revert newer settings.
+// Apply makes or updates everything, and waits while the servers are still finding a leader. Only the coordinator
+// calls it: an older process that did would silently revert newer settings.
 func (c *Conn) Apply(ctx context.Context, t Topology) error {
 	for _, s := range t.Streams {
-		if _, err := c.js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("make stream %s: %w", s.Name, c.explain(err))
+		err := c.retry(ctx, func(ctx context.Context) error {
+			_, err := c.js.CreateOrUpdateStream(ctx, s)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("make stream %s: %w", s.Name, err)
 		}
 	}
 	for _, b := range t.Buckets {
-		if _, err := c.js.CreateOrUpdateKeyValue(ctx, b); err != nil {
-			return fmt.Errorf("make bucket %s: %w", b.Bucket, c.explain(err))
+		err := c.retry(ctx, func(ctx context.Context) error {
+			_, err := c.js.CreateOrUpdateKeyValue(ctx, b)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("make bucket %s: %w", b.Bucket, err)
 		}
 	}
 	for _, consumer := range t.Consumers {
@@ -195,13 +205,20 @@ func (c *Conn) Apply(ctx context.Context, t Topology) error {
 }
 
 func (c *Conn) add(ctx context.Context, consumer Consumer) error {
-	if _, err := c.js.CreateOrUpdateConsumer(ctx, consumer.Stream, consumer.Config); err != nil {
-		return fmt.Errorf("make consumer %s/%s: %w", consumer.Stream, consumer.Config.Durable, c.explain(err))
+	if !isToken(consumer.Config.Durable) {
+		return fmt.Errorf("make consumer %s/%s: want a name of a-z, 0-9 and dashes", consumer.Stream, consumer.Config.Durable)
+	}
+	err := c.retry(ctx, func(ctx context.Context) error {
+		_, err := c.js.CreateOrUpdateConsumer(ctx, consumer.Stream, consumer.Config)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("make consumer %s/%s: %w", consumer.Stream, consumer.Config.Durable, err)
 	}
 	return nil
 }
 
-// AddKind makes the queue of a task kind.
+// AddKind makes the queue of a task kind. Idempotent, as the next two; the coordinator's.
 func (c *Conn) AddKind(ctx context.Context, kind string) error {
 	return c.add(ctx, taskConsumer(c.cfg, kind))
 }

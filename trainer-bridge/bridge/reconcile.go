@@ -62,6 +62,9 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 func (r *reconciler) activeRuns(ctx context.Context) ([]runstate.State, error) {
 	kv := r.bus.KV(runstate.Bucket)
 	keys, err := kv.Keys(ctx)
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil, nil // the coordinator has not made the bucket yet: there was never a run
+	}
 	if err != nil {
 		return nil, err
 	}

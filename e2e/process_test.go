@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a child that dies with the test.
+type process struct {
+	*exec.Cmd
+	name string
+	over chan struct{} // closed once it has ended
+}
+
+// start starts a program of ours; what it says is shown if the test fails.
+func start(t *testing.T, config, name string, args ...string) *process {
+	t.Helper()
+	return startProgram(t, []string{"RATCHET_CONFIG=" + config}, filepath.Join(programs, name), args...)
+}
+
+func startProgram(t *testing.T, env []string, program string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(program, args...), name: filepath.Base(program), over: make(chan struct{})}
+	said := &tail{}
+	p.Env = append(os.Environ(), env...)
+	p.Stdout, p.Stderr = said, said
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := fork(p.Cmd); err != nil {
+		t.Fatalf("start %s: %v", p.name, err)
+	}
+	go func() {
+		defer close(p.over)
+		_ = p.Wait() // its exit code is asked for where it matters
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("the last words of %s (pid %d):\n%s", p.name, p.Process.Pid, said)
+		}
+	})
+	return p
+}
+
+// fork starts commands on a thread that never ends: the kernel sends Pdeathsig when the thread that forked ends.
+var fork = func() func(*exec.Cmd) error {
+	type order struct {
+		cmd  *exec.Cmd
+		done chan error
+	}
+	orders := make(chan order)
+	go func() {
+		runtime.LockOSThread()
+		for o := range orders {
+			o.done <- o.cmd.Start()
+		}
+	}()
+	return func(cmd *exec.Cmd) error {
+		done := make(chan error)
+		orders <- order{cmd, done}
+		return <-done
+	}
+}()
+
+// kill is SIGKILL, and waits.
+func (p *process) kill() {
+	_ = p.Process.Kill() // it may have ended
+	<-p.over
+}
+
+// stop sends a signal and returns the exit code; -1 if it did not end in time and had to be killed.
+func (p *process) stop(signal os.Signal, patience time.Duration) int {
+	_ = p.Process.Signal(signal)
+	select {
+	case <-p.over:
+		return p.ProcessState.ExitCode()
+	case <-time.After(patience):
+		p.kill()
+		return -1
+	}
+}
+
+// ended says whether it has ended by itself.
+func (p *process) ended() bool {
+	select {
+	case <-p.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// ratchet runs the command to its end and returns what it prints.
+func ratchet(t *testing.T, config string, args ...string) ([]byte, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "ratchet"), args...)
+	cmd.Env = append(os.Environ(), "RATCHET_CONFIG="+config)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		out = append(out, complaint.Bytes()...)
+	}
+	return out, err
+}
+
+// tail keeps the end of what is written.
+type tail struct {
+	mu   sync.Mutex // guards text
+	text []byte
+}
+
+const tailSize = 6 << 10
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, p...)
+	w.text = w.text[max(0, len(w.text)-tailSize):]
+	return len(p), nil
+}
+
+func (w *tail) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(bytes.Clone(w.text))
+}
+
+// freeAddress is an address of this machine that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The roles as processes of their own, over a stand-alone nats-server and a directory, give what `ratchet up` gives.
+func TestProcesses(t *testing.T) {
+	long(t)
+	apart(t, newSite(t))
+}
+
+// minioEnv is the path of a MinIO server's program.
+const minioEnv = "RATCHET_MINIO"
+
+// The same over an S3 server.
+func TestProcessesS3(t *testing.T) {
+	long(t)
+	program := os.Getenv(minioEnv)
+	if program == "" {
+		t.Skip("no " + minioEnv + ": run `make test-s3`")
+	}
+	apart(t, newSite(t, startMinIO(t, program)...))
+}
+
+// apart runs a site's roles as processes and compares the outcome.
+func apart(t *testing.T, s site) {
+	want, plain := reference(t)
+	nats := filepath.Join(s.dir, "nats.conf")
+	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.bus, filepath.Join(s.dir, "nats")))
+	startProgram(t, nil, filepath.Join(programs, "nats-server"), "--config", nats)
+	roles := []*process{}
+	for _, name := range []string{
+		"coordinator", "rollout-worker", "rollout-worker", "rollout-worker", "rank-worker", "rank-worker", "trainer-bridge", "evaluator",
+	} {
+		roles = append(roles, start(t, s.config, name))
+	}
+	s.submit(t)
+	conn, begin := s.connect(t), time.Now()
+	s.finish(t, conn)
+	t.Logf("%d processes: %v in %v", len(roles), s.course, time.Since(begin).Round(time.Millisecond))
+	same(t, want, s.outcome(t, conn))
+	s.course.checkJobs(t)
+	s.course.checkReturns(t)
+	if got, want := s.course.String(), plain.String(); got != want {
+		t.Errorf("%s; want %s, as undisturbed", got, want)
+	}
+	for _, p := range roles {
+		if code := p.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
+			t.Errorf("%s exits with %d when it is asked to stop, want 0", p.name, code)
+		}
+	}
+}
+
+// startMinIO returns how to reach the server, as lines of the section blob.
+func startMinIO(t *testing.T, program string) []string {
+	t.Helper()
+	dir, address := t.TempDir(), freeAddress(t)
+	access, secret := rand.Text(), rand.Text()
+	write(t, filepath.Join(dir, "access"), access)
+	write(t, filepath.Join(dir, "secret"), secret)
+	startProgram(t, []string{"MINIO_ROOT_USER=" + access, "MINIO_ROOT_PASSWORD=" + secret, "MINIO_BROWSER=off"},
+		program, "server", "--quiet", "--address", address, filepath.Join(dir, "data"))
+	eventually(t, "MinIO", time.Minute, func() bool {
+		reply, err := http.Get("http://" + address + "/minio/health/ready")
+		if err != nil {
+			return false
+		}
+		defer reply.Body.Close()
+		return reply.StatusCode == http.StatusOK
+	})
+	return []string{
+		"url: s3://ratchet", "endpoint: http://" + address,
+		"access_key_file: " + filepath.Join(dir, "access"), "secret_key_file: " + filepath.Join(dir, "secret"),
+	}
+}

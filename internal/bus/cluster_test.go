@@ -1,0 +1,113 @@
+package bus_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/devstack"
+)
+
+// cluster starts three servers that are one, and is their URLs.
+func cluster(t *testing.T) (servers []*server.Server, urls string) {
+	t.Helper()
+	ports := freePorts(t, 3)
+	var routes []*url.URL
+	for _, port := range ports {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
+	}
+	var clients []string
+	for i, port := range ports {
+		s, err := server.NewServer(&server.Options{
+			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(),
+			NoSigs: true, NoLog: true, Routes: routes,
+			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		servers = append(servers, s)
+	}
+	for _, s := range servers {
+		if !s.ReadyForConnections(10 * time.Second) {
+			t.Fatal("server not ready")
+		}
+		clients = append(clients, s.ClientURL())
+	}
+	return servers, strings.Join(clients, ",")
+}
+
+// freePorts are ports that are free now: every member of a cluster must know the others' beforehand.
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+// TestCluster: on replicated streams, a conflict has another code, reads may come from a replica that lags, and a
+// server may go; all of it looks the same from here.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	servers, urls := cluster(t)
+	cfg := devstack.TestConfig(urls)
+	cfg.Replicas, cfg.MaxBytes = 3, 16<<20
+	conn, id := devstack.TestConn(t, cfg), identity("pool-1")
+	if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil { // the cluster is still finding its leader
+		t.Fatal(err)
+	}
+	stale, _, err := conn.OpenJournal(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, _, err := conn.OpenJournal(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int32(5) {
+		if i == 2 {
+			servers[1].Shutdown()
+		}
+		if err := fresh.Append(t.Context(), step(i, "fresh")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stale.Append(t.Context(), step(0, "stale")); !errors.Is(err, bus.ErrFenced) {
+		t.Errorf("%v, want ErrFenced", err)
+	}
+	kv := conn.KV("runs")
+	revision, err := kv.Create(t.Context(), "a", []byte("0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Update(t.Context(), "a", []byte("1"), revision); err != nil {
+		t.Error(err)
+	}
+	if _, err := kv.Update(t.Context(), "a", []byte("2"), revision); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("%v, want ErrConflict", err)
+	}
+	if err := conn.PublishTask(t.Context(), "r", 1, task("a")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bus.Ack{{Seq: 1}, {Seq: 1, Existing: true}} {
+		if ack, err := conn.Publish(t.Context(), bus.TrajectorySubject(id), trajectory(id, "a")); err != nil || ack != want {
+			t.Errorf("%+v, %v; want %+v", ack, err, want)
+		}
+	}
+}
