@@ -39,11 +39,11 @@ func Open(ctx context.Context, role string, cfg config.Config, logs io.Writer) (
 	if err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	conn, err := bus.Connect(ctx, cfg.Bus, bus.Options{Role: role, Log: log, Blobs: blobs})
+	metrics := telemetry.New(role)
+	conn, err := bus.Connect(ctx, cfg.Bus, bus.Options{Role: role, Log: log, Blobs: blobs, Metrics: metrics.Registry()})
 	if err != nil {
 		return nil, fmt.Errorf("connect to bus: %w", err)
 	}
-	metrics := telemetry.New(role)
 	return &Env{
 		Config: cfg, Role: role, Log: log, Bus: conn, Blobs: blobs, Metrics: metrics,
 		LLM:   llm.New(cfg.LLM, log, metrics.Registry()),

@@ -54,6 +54,7 @@ type Conn struct {
 	blobs    Blobs
 	metrics  *metrics
 	denials  denials
+	link     link
 	closed   chan struct{}
 
 	streams sync.Map // name -> jetstream.Stream, bound
@@ -98,11 +99,7 @@ func (c *Conn) options() []nats.Option {
 		nats.PingInterval(pingInterval),
 		nats.DrainTimeout(closeTimeout),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil when we close it ourselves
-				c.log.Warn("bus disconnected", "error", err)
-			}
-		}),
+		nats.DisconnectErrHandler(c.onDisconnect),
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("bus connected", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(c.onError),
 	}
@@ -131,6 +128,13 @@ func (c *Conn) awaitConnected(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (c *Conn) onDisconnect(_ *nats.Conn, err error) {
+	c.link.broken()
+	if err != nil { // nil when we close it ourselves
+		c.log.Warn("bus disconnected", "error", err)
+	}
 }
 
 func (c *Conn) onError(_ *nats.Conn, sub *nats.Subscription, err error) {

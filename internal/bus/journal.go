@@ -69,7 +69,7 @@ func (j *Journal) Append(ctx context.Context, step *pb.Step) error {
 
 // recognise tells our own append, whose reply was lost, from another worker's.
 func (j *Journal) recognise(ctx context.Context, content string) error {
-	m, err := j.conn.next(ctx, Steps, j.subject, j.last+1)
+	m, err := j.conn.present(ctx, func() (*Message, error) { return j.conn.next(ctx, Steps, j.subject, j.last+1) })
 	if errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("journal %s was purged: %w", j.subject, ErrFenced)
 	}

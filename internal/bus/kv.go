@@ -95,7 +95,7 @@ func (k *KV) swap(ctx context.Context, what, key string, value []byte, last uint
 				revision, err = entry.Revision(), nil
 			}
 		}
-		unanswered = unanswered || err != nil && isTransient(err)
+		unanswered = err != nil // if it is tried again, then because no answer came
 		return err
 	})
 	return revision, err

@@ -97,7 +97,7 @@ func isFull(err error) bool {
 
 // existing compares what stands on a subject with what we wanted to write.
 func (c *Conn) existing(ctx context.Context, stream string, msg *nats.Msg) (Ack, error) {
-	standing, err := c.Last(ctx, stream, msg.Subject)
+	standing, err := c.present(ctx, func() (*Message, error) { return c.Last(ctx, stream, msg.Subject) })
 	if errors.Is(err, ErrNotFound) { // a task that was finished between the two requests
 		return Ack{Existing: true}, nil
 	}

@@ -81,6 +81,22 @@ func (c *Conn) next(ctx context.Context, stream, subject string, seq uint64) (*M
 	})
 }
 
+// catchUp is how often a read is repeated of what must be there: a replica that lags may not have it yet.
+const catchUp = 4
+
+// present reads what the server has just said is there.
+func (c *Conn) present(ctx context.Context, read func() (*Message, error)) (m *Message, err error) {
+	for attempt := range catchUp {
+		if m, err = read(); !errors.Is(err, ErrNotFound) {
+			return m, err
+		}
+		if waitErr := wait(ctx, backoff(attempt)); waitErr != nil {
+			return nil, waitErr
+		}
+	}
+	return m, err
+}
+
 func (c *Conn) get(ctx context.Context, name string, get func(context.Context, jetstream.Stream) (*jetstream.RawStreamMsg, error)) (*Message, error) {
 	s, err := c.stream(ctx, name)
 	if err != nil {

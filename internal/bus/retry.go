@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,9 +31,7 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 				return fmt.Errorf("%w (last answer: %w)", waitErr, err)
 			}
 		}
-		once, cancel := context.WithTimeout(ctx, attemptLimit(ctx))
-		err = try(once)
-		cancel()
+		err = c.attempt(ctx, try)
 		switch {
 		case err == nil || !isTransient(err):
 			return err
@@ -41,6 +40,45 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 		}
 	}
 	return c.explain(err)
+}
+
+// attempt is one try. It ends with its connection, because no reply comes on another.
+func (c *Conn) attempt(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptLimit(ctx))
+	defer cancel()
+	link := c.link.context()
+	defer context.AfterFunc(link, cancel)()
+	err := try(ctx)
+	if errors.Is(err, context.Canceled) && link.Err() != nil {
+		return context.Cause(link)
+	}
+	return err
+}
+
+// link is the life of the connection to one server, from one reconnection to the next.
+type link struct {
+	mu     sync.Mutex // guards ctx and cancel
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (l *link) context() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	}
+	return l.ctx
+}
+
+// broken ends what waits for a reply on this link.
+func (l *link) broken() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx != nil {
+		l.cancel(nats.ErrDisconnected)
+		l.ctx = nil
+	}
 }
 
 func attemptLimit(ctx context.Context) time.Duration {

@@ -30,6 +30,9 @@ func (c *Client) try(ctx context.Context, e *endpoint, r Request, n int, seed in
 		if err == nil {
 			return out, nil
 		}
+		if isCanceled(ctx) {
+			return out, err
+		}
 		err = attempted(err, tries, time.Since(begin))
 		if ctx.Err() != nil || !c.again(ctx, err, tries, c.cfg.Wait-time.Since(begin)) {
 			return out, err

@@ -14,8 +14,8 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/pocket/nn"
 )
 
-// DefaultSeed is the seed of the world and of the base models unless another is asked for. See doc.go for how
-// typical it is.
+// DefaultSeed is the seed of the world and of the base models unless another is asked for; the package's comment says
+// how typical it is.
 const DefaultSeed = 7
 
 // Sizes of a base.

@@ -23,4 +23,25 @@
 // every demonstration included; the cache is written by a rename, and a damaged entry is an error that names it, never
 // silently trained over. A training that is stopped leaves nothing and is started over: it takes seconds. Loaded
 // checkpoints live in memory only, as in vLLM: whoever loaded them looks after them.
+//
+// # Figures
+//
+// Right answers in % of 125 held-out questions, `ratchet pocket experiment`, 3 repetitions, grown at T=0.7, evaluated at
+// T=0.5. Rows 41-44 were run once, after the last change of the recipe; no judge is generation 1 trained on the samples
+// of lowest perplexity; * marks a gain over the generation before that is significant (paired bootstrap, 95 %).
+//
+//	seed       gen 0  no judge  gen 1  gen 2
+//	41          18.9      23.7  58.7*  86.7*
+//	42          33.3      32.5  66.7*  82.4*
+//	43          69.6     76.0*  90.4*  97.1*
+//	44          21.6      25.1  38.9*  58.7*
+//	7 (default) 49.9      53.3  66.9*  88.5*
+//
+// So the judge does most of the work, the gain is there in every world, and its size varies widely from seed to seed.
+// The recipe was tuned on other seeds, on 7 among them: 7 is the default because its loop runs in the usual way, not
+// because it is fresh. Its student (BaseSmall), trained on the same mixtures, goes 13.6, 52.8, 64.0. The self-checks
+// add 0 to 12 points in generation 0 and 2 to 26 in generation 2, where the paper has about 1.
+//
+// Processor time: a base about a minute (the small one less than half), once; a fine-tuning about 20 s; an evaluation
+// of 375 trajectories about 5 s; all of it together about 150 s a seed with the control.
 package pocket

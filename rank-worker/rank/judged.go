@@ -37,12 +37,8 @@ func (*judged) describe(m config.Model) (prompt, model string) { return judge.Ra
 // order shows the options in a shuffled order and undoes the shuffle.
 func (j *judged) order(ctx context.Context, m config.Model, s *step) (*pb.StepRanking, *pb.Usage, error) {
 	slots := shuffled(s)
-	outputs := make([]string, len(slots))
-	for i, candidate := range slots {
-		outputs[i] = s.GetCandidates()[candidate].GetText()
-	}
 	usage := &pb.Usage{}
-	order, explanation, err := j.ask(ctx, m, judge.RankPrompt(s.prompt, outputs), len(slots), usage)
+	order, explanation, err := j.ask(ctx, m, s, slots, usage)
 	switch {
 	case errors.As(err, new(unreadable)):
 		return &pb.StepRanking{
@@ -61,18 +57,23 @@ func (j *judged) order(ctx context.Context, m config.Model, s *step) (*pb.StepRa
 // unreadable is a judge that gives no ranking.
 type unreadable struct{ error }
 
-// ask gets a ranking of n slots, at the second try if need be, and adds up what was paid for.
-func (j *judged) ask(ctx context.Context, m config.Model, prompt string, n int, usage *pb.Usage) (order []int, explanation string, err error) {
+// ask gets a ranking of the slots, at the second try if need be, and adds up what was paid for.
+func (j *judged) ask(ctx context.Context, m config.Model, s *step, slots []int32, usage *pb.Usage) (order []int, explanation string, err error) {
+	outputs := make([]string, len(slots))
+	for i, candidate := range slots {
+		outputs[i] = s.GetCandidates()[candidate].GetText()
+	}
+	prompt := judge.RankPrompt(s.prompt, outputs)
 	for attempt, temperature := range []float64{0, retryTemperature} {
 		var text string
-		text, err = j.complete(ctx, m, prompt, temperature, int64(attempt), usage)
+		text, err = j.complete(ctx, m, prompt, temperature, seed(s, attempt), usage)
 		if errors.Is(err, llm.ErrContextOverflow) {
 			return nil, "", unreadable{fmt.Errorf("the judge cannot take the prompt: %w", err)}
 		}
 		if err != nil {
 			return nil, "", err
 		}
-		if order, explanation, err = judge.ParseRanking(text, n); err == nil {
+		if order, explanation, err = judge.ParseRanking(text, len(slots)); err == nil {
 			return order, explanation, nil
 		}
 	}
@@ -114,6 +115,13 @@ func api(name string) pb.Api {
 		return pb.Api_API_COMPLETIONS
 	}
 	return pb.Api_API_CHAT
+}
+
+// seed derives from the step's name, so that a repeated call asks for the same text. It keeps to 30 bits: some servers
+// take 32.
+func seed(s *step, attempt int) int64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s, attempt %d", s.name, attempt))
+	return int64(binary.BigEndian.Uint64(sum[:8]) >> 34)
 }
 
 // shuffled is the options in an order that derives from the step's name.

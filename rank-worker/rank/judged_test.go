@@ -134,6 +134,16 @@ func TestEndpointFailures(t *testing.T) {
 	}
 }
 
+// TestSeed: the same for everybody, another for each try and step, and none that a server cannot take.
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	one, two := &step{name: "r.1.own.grow.q.0#0 llm"}, &step{name: "r.1.own.grow.q.0#1 llm"}
+	all := []int64{seed(one, 0), seed(one, 1), seed(two, 0), seed(two, 1)}
+	if seed(one, 0) != all[0] || slices.Min(all) < 0 || slices.Max(all) >= 1<<30 || len(slices.Compact(slices.Sorted(slices.Values(all)))) != len(all) {
+		t.Errorf("%v, want seeds of 30 bits that differ", all)
+	}
+}
+
 // TestShuffle: the same for everybody, another for each step and ranker, and no candidate has a favourite slot.
 func TestShuffle(t *testing.T) {
 	t.Parallel()

@@ -30,6 +30,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
+// recorded counts the rankings of a feedback, once it is on the bus: what a failed delivery ranked is ranked again.
+func (m *metrics) recorded(f *pb.Feedback) {
+	for _, r := range f.GetSteps() {
+		m.ranked(f.GetRanker(), r)
+	}
+}
+
 func (m *metrics) ranked(ranker string, r *pb.StepRanking) {
 	m.rankings.WithLabelValues(ranker, strings.ToLower(strings.TrimPrefix(r.GetRankedBy().String(), "RANKED_BY_"))).Inc()
 	if slot := slices.Index(r.GetSlots(), r.GetRanking()[0]); slot >= 0 && r.GetRankedBy() == pb.RankedBy_RANKED_BY_RANKER {

@@ -55,10 +55,13 @@ func (r *ranker) handle(ctx context.Context, t *pb.Trajectory, ev *pb.Event) err
 	if err != nil {
 		return fmt.Errorf("rank %s: %w", id, err)
 	}
-	_, err = r.bus.Publish(ctx, subject, &pb.Event{
+	ack, err := r.bus.Publish(ctx, subject, &pb.Event{
 		Run: ev.GetRun(), Generation: ev.GetGeneration(), Traceparent: ev.GetTraceparent(),
 		Body: &pb.Event_Feedback{Feedback: feedback},
 	})
+	if err == nil && !ack.Existing {
+		r.metrics.recorded(feedback)
+	}
 	return err
 }
 
@@ -77,10 +80,13 @@ func (r *ranker) feedback(ctx context.Context, judge config.Model, t *pb.Traject
 	}
 	f.Prompt, f.Model = r.ordering.describe(judge)
 	usages := make([]*pb.Usage, len(steps))
-	group, ctx := errgroup.WithContext(ctx)
+	group, going := errgroup.WithContext(ctx)
 	group.SetLimit(stepsAtOnce)
 	for i, s := range steps {
 		group.Go(func() (err error) {
+			if going.Err() != nil {
+				return context.Cause(going) // one has failed: no other is begun, those begun end by themselves
+			}
 			f.Steps[i], usages[i], err = r.rank(ctx, judge, s)
 			return err
 		})
@@ -107,6 +113,5 @@ func (r *ranker) rank(ctx context.Context, judge config.Model, s *step) (*pb.Ste
 	}
 	ranking.Step = s.GetIndex()
 	s.emptyLast(ranking)
-	r.metrics.ranked(r.name, ranking)
 	return ranking, usage, nil
 }

@@ -12,7 +12,7 @@ import (
 // step is one step to rank.
 type step struct {
 	*pb.Step
-	// name of the step and its ranker: what the shuffle derives from.
+	// name of the step and its ranker: what the shuffle and the seeds derive from.
 	name string
 	// prompt is what the model could see, rendered from the state alone.
 	prompt string

@@ -46,6 +46,18 @@ func TestChecksWithoutComments(t *testing.T) {
 	}
 }
 
+// TestDefaultOrder: a candidate without a log-probability is never ahead of one that has it, but for the default.
+func TestDefaultOrder(t *testing.T) {
+	t.Parallel()
+	likely, unlikely := -1.0, -2.0
+	s := &step{options: []int32{2, 0, 1, 3}, Step: &pb.Step{Chosen: 2, Candidates: []*pb.Candidate{
+		{}, {MeanLogprob: &unlikely}, {}, {MeanLogprob: &likely},
+	}}}
+	if have := defaultOrder(s); !slices.Equal(have, []int32{2, 3, 1, 0}) {
+		t.Errorf("%v, want the default, then by perplexity", have)
+	}
+}
+
 func TestNotReplayable(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*pb.Trajectory){

@@ -44,7 +44,6 @@ func (g *game) guarded(ctx context.Context) (err error) {
 	if errors.Is(err, bus.ErrFenced) {
 		g.log.Info("dropped: another worker has gone on with it", "id", bus.IDTokens(g.id))
 		g.metrics.fenced.Inc()
-		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("trajectory %s: %w", bus.IDTokens(g.id), err)

@@ -90,12 +90,15 @@ func (p *player) shard(ctx context.Context, t *worker.Task) error {
 // verdict makes one outcome of many. What can still succeed goes first: the shard is given up only when nothing else is
 // left, because what was finished meanwhile costs its redelivery one look-up.
 func verdict(outcomes <-chan error) error {
+	var fenced error
 	var later, again, never []error
 	for err := range outcomes {
 		switch {
 		case err == nil:
 		case errors.Is(err, errStopping), isDown(err):
 			later = append(later, err)
+		case errors.Is(err, bus.ErrFenced):
+			fenced = err
 		case bus.IsPermanent(err):
 			never = append(never, err)
 		default:
@@ -105,6 +108,8 @@ func verdict(outcomes <-chan error) error {
 	switch {
 	case len(again) > 0:
 		return errors.Join(again...)
+	case fenced != nil: // the shard is somebody else's: acknowledging it would take it from them
+		return fenced
 	case len(later) == 0:
 		return errors.Join(never...)
 	case errors.Is(later[0], errStopping):

@@ -13,22 +13,85 @@ type item struct {
 	value string // of a string or number, without quotes; of a list, what is between the brackets
 }
 
-const stringLiteral = `'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"`
-
-var items = regexp.MustCompile(`(?s)([A-Za-z_]\w*)(?:\(|(?:: ?[\w\[\]]+)? ?= ?(` + stringLiteral + `|\d+|True|False|\[[\d, ]*\]))`)
-
-// scan finds the calls and the named values of a text, in order, and does not mind anything else.
+// scan finds the calls and the named values of a text, in order, and does not mind anything else. A quote opens a
+// string only behind an equals sign, so apostrophes in comments do no harm.
 func scan(text string) []item {
 	var out []item
-	for _, m := range items.FindAllStringSubmatch(text, -1) {
+	for at := 0; at < len(text); {
+		end := span(text, at, wordByte)
 		switch {
-		case m[2] != "":
-			out = append(out, item{name: m[1], value: literal(m[2])})
-		case strings.HasSuffix(m[0], "("):
-			out = append(out, item{call: m[1]})
+		case end == at:
+			at++
+		case end < len(text) && text[end] == '(':
+			out = append(out, item{call: text[at:end]})
+			at = end + 1
+		default:
+			name, value := text[at:end], assigned(text, end)
+			if at = max(end, value); value > end {
+				if at = literalEnd(text, value); at > value {
+					out = append(out, item{name: name, value: literal(text[value:at])})
+				}
+			}
 		}
 	}
 	return out
+}
+
+// span is where the bytes that are in a set end.
+func span(text string, at int, in func(byte) bool) int {
+	for at < len(text) && in(text[at]) {
+		at++
+	}
+	return at
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// assigned is where the value of `name = value` or `name: type = value` begins, behind the name; the name's end if it
+// is not assigned to.
+func assigned(text string, end int) int {
+	blank := func(c byte) bool { return c == ' ' }
+	at := end
+	if at < len(text) && text[at] == ':' {
+		at = span(text, span(text, at+1, blank), func(c byte) bool { return wordByte(c) || c == '[' || c == ']' })
+	}
+	if at = span(text, at, blank); at >= len(text) || text[at] != '=' {
+		return end
+	}
+	return span(text, at+1, blank)
+}
+
+// literalEnd is where a string, number, boolean or list of numbers ends; where it begins if there is none.
+func literalEnd(text string, at int) int {
+	if at >= len(text) {
+		return at
+	}
+	switch c := text[at]; {
+	case c == '\'' || c == '"':
+		for end := at + 1; end < len(text); end++ {
+			switch text[end] {
+			case '\\':
+				end++
+			case c:
+				return end + 1
+			}
+		}
+	case c == '[':
+		end := span(text, at+1, func(c byte) bool { return c >= '0' && c <= '9' || c == ',' || c == ' ' })
+		if end < len(text) && text[end] == ']' {
+			return end + 1
+		}
+	case c >= '0' && c <= '9':
+		return span(text, at, func(c byte) bool { return c >= '0' && c <= '9' })
+	}
+	for _, word := range []string{"True", "False"} {
+		if strings.HasPrefix(text[at:], word) {
+			return at + len(word)
+		}
+	}
+	return at
 }
 
 var escapes = strings.NewReplacer(`\\`, `\`, `\'`, `'`, `\"`, `"`, `\n`, "\n", `\t`, "\t")
