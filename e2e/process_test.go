@@ -18,6 +18,7 @@ type process struct {
 	*exec.Cmd
 	name string
 	over chan struct{} // closed once it has ended
+	said *tail
 }
 
 // start starts a program of ours; what it says is shown if the test fails.
@@ -28,10 +29,9 @@ func start(t *testing.T, config, name string, args ...string) *process {
 
 func startProgram(t *testing.T, env []string, program string, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(program, args...), name: filepath.Base(program), over: make(chan struct{})}
-	said := &tail{}
+	p := &process{Cmd: exec.Command(program, args...), name: filepath.Base(program), over: make(chan struct{}), said: &tail{}}
 	p.Env = append(os.Environ(), env...)
-	p.Stdout, p.Stderr = said, said
+	p.Stdout, p.Stderr = p.said, p.said
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := fork(p.Cmd); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
@@ -43,7 +43,7 @@ func startProgram(t *testing.T, env []string, program string, args ...string) *p
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("the last words of %s (pid %d):\n%s", p.name, p.Process.Pid, said)
+			t.Logf("the last words of %s (pid %d):\n%s", p.name, p.Process.Pid, p.said)
 		}
 	})
 	return p

@@ -70,6 +70,7 @@ func (s *stack) run(ctx context.Context, work func(context.Context, config.Confi
 	servers, stopServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServers()
 	serving, servers := errgroup.WithContext(servers)
+	serving.Go(func() error { return nats.Watch(servers) })
 	if err := s.startPocket(servers, serving); err != nil {
 		return err
 	}

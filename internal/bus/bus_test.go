@@ -450,6 +450,17 @@ func TestFollowAndRead(t *testing.T) {
 	if !errors.Is(err, enough) || count != 10 {
 		t.Errorf("%d messages, %v", count, err)
 	}
+	for range conn.Read(t.Context(), bus.Trajectories, bus.RunFilter(bus.Trajectories, "r")) {
+		break
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	err = conn.Follow(ctx, bus.Trajectories, bus.FollowOptions{}, func(*bus.Message) error { stop(); return nil })
+	if err != nil {
+		t.Error(err)
+	}
+	if left := conn.Consumers(t, bus.Trajectories); left > 0 {
+		t.Errorf("readers left %d consumers; a stream takes 1,000", left)
+	}
 }
 
 func TestRequest(t *testing.T) {

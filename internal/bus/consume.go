@@ -107,9 +107,10 @@ func (c *Conn) Consume(ctx context.Context, l Loop, handle func(context.Context,
 	return err
 }
 
-// bindConsumer waits, and says so, until the coordinator has made the consumer.
+// bindConsumer waits until the coordinator has made the consumer, which may be days: a ranker's is made when a run names
+// it. It says so once.
 func (c *Conn) bindConsumer(ctx context.Context, s Source) (jetstream.Consumer, error) {
-	said := time.Now()
+	begin, said := time.Now(), false
 	for {
 		try, cancel := context.WithTimeout(ctx, requestTimeout)
 		consumer, err := c.js.Consumer(try, s.Stream, s.Consumer)
@@ -120,9 +121,9 @@ func (c *Conn) bindConsumer(ctx context.Context, s Source) (jetstream.Consumer, 
 		if closed := c.isClosed(); closed != nil {
 			return nil, fmt.Errorf("bind to %s/%s: %w", s.Stream, s.Consumer, closed)
 		}
-		if time.Since(said) > bindPatience {
+		if !said && time.Since(begin) > bindPatience {
 			c.log.Info("waiting for the coordinator to make the queue", "stream", s.Stream, "consumer", s.Consumer, "error", c.explain(err))
-			said = time.Now()
+			said = true
 		}
 		if err := wait(ctx, bindEvery); err != nil {
 			return nil, err

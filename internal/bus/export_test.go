@@ -69,3 +69,13 @@ func (c *Conn) RawPublisher(t testing.TB, step *pb.Step) func() error {
 		return err
 	}
 }
+
+// Consumers is how many consumers a stream has.
+func (c *Conn) Consumers(t testing.TB, stream string) int {
+	t.Helper()
+	s, err := c.js.Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.CachedInfo().State.Consumers
+}

@@ -19,6 +19,7 @@ const (
 	// have been purged.
 	readPatience = 2 * time.Second
 	followEvery  = time.Second // after an interruption
+	shutPatience = time.Second // with a server that does not answer; it forgets the consumer by itself
 )
 
 // FollowOptions say what to follow. From is a stream sequence, 0 for all.
@@ -55,11 +56,11 @@ func (c *Conn) Follow(ctx context.Context, stream string, o FollowOptions, fn fu
 type callbackError struct{ error }
 
 func (c *Conn) followFrom(ctx context.Context, stream string, o FollowOptions, next *uint64, fn func(*Message) error) error {
-	_, messages, err := c.open(ctx, stream, o, *next)
+	consumer, messages, err := c.open(ctx, stream, o, *next)
 	if err != nil {
 		return err
 	}
-	defer messages.Stop()
+	defer c.shut(stream, consumer, messages)
 	for {
 		raw, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
@@ -95,6 +96,17 @@ func (c *Conn) open(ctx context.Context, stream string, o FollowOptions, from ui
 	return consumer, messages, nil
 }
 
+// shut ends reading. Left to itself a consumer outlives its reader by a minute, and a stream takes 1,000 of them
+// (nats-server 2.15): a shell loop around `ratchet status` would lock everybody out.
+func (c *Conn) shut(stream string, consumer jetstream.Consumer, messages jetstream.MessagesContext) {
+	messages.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), shutPatience) // the reader's own context has often ended
+	defer cancel()
+	if err := c.js.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name); err != nil {
+		c.log.Debug("a reader's consumer is left to the server", "stream", stream, "error", err)
+	}
+}
+
 func (c *Conn) message(raw jetstream.Msg) (*Message, error) {
 	meta, err := raw.Metadata()
 	if err != nil {
@@ -124,7 +136,7 @@ func (c *Conn) ReadWith(ctx context.Context, stream string, o FollowOptions) ite
 			yield(nil, err)
 			return
 		}
-		defer messages.Stop()
+		defer c.shut(stream, consumer, messages)
 		for left := consumer.CachedInfo().NumPending; left > 0; left-- {
 			m, err := c.readNext(ctx, consumer, messages)
 			if err != nil {

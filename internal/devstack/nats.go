@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -75,6 +76,28 @@ func portFree(addr string) error {
 		return fmt.Errorf("bus address %s is taken (%w); stop what listens there or set up.bus to another", addr, errors.Unwrap(err))
 	}
 	return l.Close()
+}
+
+// healthEvery is how often Watch asks.
+const healthEvery = time.Second
+
+// Watch returns when ctx ends, or with the reason once the server can no longer write. A stream that could not write
+// once, on a full disk for instance, refuses without a reply until the server is started anew: nats-server's own
+// choice, so that nothing is acknowledged that is not on the disk.
+func (s *Server) Watch(ctx context.Context) error {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if health := s.nats.Healthz(&server.HealthzOptions{}); health.Error != "" && ctx.Err() == nil {
+			return fmt.Errorf("the embedded nats-server cannot go on: %s; all that it acknowledged is on the disk. "+
+				"Free space in %s, then start again: runs go on where they were", health.Error, s.nats.StoreDir())
+		}
+	}
 }
 
 // URL to connect to.
