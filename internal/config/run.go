@@ -126,6 +126,10 @@ type Policy struct {
 	Temperature float64 `yaml:"temperature" json:"temperature"`
 	// Resamples of a step without a parsable candidate. Defaults to 2.
 	Resamples int `yaml:"resamples" json:"resamples"`
+	// Decoding is free, or grammar: a server that can (llama.cpp, vLLM, SGLang) lets a token pass only where the output
+	// can still become an action. For models that know the actions badly; it costs log-probabilities their meaning
+	// where the model wanted something else. Defaults to free.
+	Decoding string `yaml:"decoding" json:"decoding"`
 }
 
 // Grow bounds the growing.

@@ -128,6 +128,7 @@ func (v *check) policy(p Policy) {
 	v.atLeast("policy.candidates", p.Candidates, 1)
 	v.within("policy.temperature", p.Temperature, 0, maxTemperature)
 	v.atLeast("policy.resamples", p.Resamples, 0)
+	v.oneOf("policy.decoding", p.Decoding, DecodingFree, DecodingGrammar)
 }
 
 func (v *check) rankers(r Run) {

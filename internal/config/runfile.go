@@ -24,6 +24,9 @@ const (
 	RenderingFewShot = "few_shot"
 	RenderingBare    = "bare"
 
+	DecodingFree    = "free"
+	DecodingGrammar = "grammar"
+
 	StrategyReSTReAct = "rest-react"
 	StrategyRaft      = "raft"
 	StrategyReST      = "rest"
@@ -52,7 +55,7 @@ func DefaultRun() Run {
 		},
 		Policy: Policy{
 			Model: Model{API: APICompletions, MaxTokens: 512}, Rendering: RenderingFewShot,
-			Candidates: 4, Temperature: 0.5, Resamples: 2,
+			Candidates: 4, Temperature: 0.5, Resamples: 2, Decoding: DecodingFree,
 		},
 		Judge:       Model{API: APIChat, MaxTokens: 512},
 		Rankers:     []string{NameLLM},

@@ -36,6 +36,8 @@ type Request struct {
 	// Affinity is the same for calls that share a prefix. It travels as the header X-Session-Id, by which a
 	// balancer before several replicas can keep them on one.
 	Affinity string
+	// Grammar in GBNF that a text must follow, where the server is known to keep it; ErrNoGrammar elsewhere.
+	Grammar string
 }
 
 // Response is the choices, in the order of their seeds, and what they cost.

@@ -185,6 +185,45 @@ func TestDialects(t *testing.T) {
 	}
 }
 
+// TestGrammar: each server gets the grammar under the name that it knows; one that takes none is a clear error, one that is
+// down is down.
+func TestGrammar(t *testing.T) {
+	t.Parallel()
+	const grammar = `root ::= "a"`
+	for owner, sent := range map[string]func(body map[string]any) any{
+		"llamacpp": func(body map[string]any) any { return body["grammar"] },
+		"vllm":     func(body map[string]any) any { return body["structured_outputs"].(map[string]any)["grammar"] },
+		"sglang":   func(body map[string]any) any { return body["ebnf"] },
+		"library":  nil,
+	} {
+		s := serve(t, choose("a"))
+		s.models = `{"object":"list","data":[{"id":"own","owned_by":"` + owner + `"}]}`
+		r := request(s.endpoint(), 1)
+		r.Grammar = grammar
+		_, err := newClient(t, settings()).Complete(t.Context(), r)
+		if sent == nil {
+			if !errors.Is(err, llm.ErrNoGrammar) || len(s.seen()) > 0 {
+				t.Errorf("%q: %v after %d calls, want ErrNoGrammar and none", owner, err, len(s.seen()))
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sent(s.seen()[0].body); got != grammar {
+			t.Errorf("%q was sent %v", owner, s.seen()[0].body)
+		}
+	}
+	s := serve(t, choose("a"))
+	s.Close()
+	r := request(s.endpoint(), 1)
+	r.Grammar = grammar
+	var failed *llm.Error
+	if _, err := newClient(t, settings()).Complete(t.Context(), r); !errors.As(err, &failed) || failed.Kind != llm.KindDown {
+		t.Errorf("%v, want an endpoint that is down", err)
+	}
+}
+
 // TestKeys: a key of its own goes before the common one, and no error shows either.
 func TestKeys(t *testing.T) {
 	t.Parallel()

@@ -68,6 +68,8 @@ type dialect struct {
 	neutral *neutral
 	// completionTokens: max_tokens is called max_completion_tokens in chat.
 	completionTokens bool
+	// constrain asks for outputs of a grammar, nil where it cannot be asked.
+	constrain func(gbnf string) *constraint
 }
 
 type neutral struct {
@@ -79,9 +81,30 @@ type neutral struct {
 // dialects by owned_by of /v1/models. llama.cpp cuts by defaults of its own (top_k 40, top_p 0.95, min_p 0.05), vLLM
 // and SGLang by those that the model's authors put into generation_config.json.
 var dialects = map[string]dialect{
-	"llamacpp": {neutral: &neutral{TopK: 0, TopP: 1, MinP: 0}},
-	"vllm":     {neutral: &neutral{TopK: -1, TopP: 1, MinP: 0}},
-	"sglang":   {neutral: &neutral{TopK: -1, TopP: 1, MinP: 0}},
+	"llamacpp": {
+		neutral:   &neutral{TopK: 0, TopP: 1, MinP: 0},
+		constrain: func(gbnf string) *constraint { return &constraint{Grammar: gbnf} },
+	},
+	"vllm": {
+		neutral:   &neutral{TopK: -1, TopP: 1, MinP: 0},
+		constrain: func(gbnf string) *constraint { return &constraint{StructuredOutputs: &structuredOutputs{gbnf}} },
+	},
+	"sglang": {
+		neutral:   &neutral{TopK: -1, TopP: 1, MinP: 0},
+		constrain: func(gbnf string) *constraint { return &constraint{EBNF: gbnf} },
+	},
+}
+
+// constraint carries a grammar under the name that a server has for it (llama.cpp tools/server/README; vLLM 0.12,
+// "Structured Outputs"; SGLang, "Structured Outputs"). All read GBNF: XGrammar, which the last two use, took it over.
+type constraint struct {
+	Grammar           string             `json:"grammar,omitempty"`
+	StructuredOutputs *structuredOutputs `json:"structured_outputs,omitempty"`
+	EBNF              string             `json:"ebnf,omitempty"`
+}
+
+type structuredOutputs struct {
+	Grammar string `json:"grammar"`
 }
 
 // dialectOf asks the server what it is, until it has said so once. One that does not say is spoken to in plain OpenAI.
@@ -111,6 +134,14 @@ func (c *Client) dialectOf(ctx context.Context, e *endpoint) dialect {
 	}
 	e.dialect.Store(&known)
 	return known
+}
+
+// unconstrained: the server cannot be asked to keep to a grammar, or has not said yet what it is.
+func (e *endpoint) unconstrained() error {
+	if e.dialect.Load() == nil {
+		return &Error{Endpoint: e.name, Kind: KindDown, Err: errors.New("it does not list its models, so it is not known how it is given a grammar")}
+	}
+	return &Error{Endpoint: e.name, Kind: KindRequest, Err: ErrNoGrammar}
 }
 
 // answers: there is a server, although it does not list its models.

@@ -16,6 +16,9 @@ import (
 // ErrContextOverflow means: the prompt is longer than the model takes. Trying again does not help.
 var ErrContextOverflow = errors.New("the prompt exceeds the model's context length")
 
+// ErrNoGrammar means: this server is not known to keep outputs to a grammar.
+var ErrNoGrammar = errors.New("the server does not say that it is one that decodes by a grammar (llama.cpp, vLLM, SGLang); set policy.decoding to free")
+
 // Kinds of failure.
 const (
 	KindDown    = "down"    // refused, reset, no such host

@@ -22,11 +22,7 @@ const (
 func (c *Client) try(ctx context.Context, e *endpoint, r Request, n int, seed int64) (Response, error) {
 	begin := time.Now()
 	for tries := 1; ; tries++ {
-		data, err := encode(r, n, seed, c.dialectOf(ctx, e))
-		if err != nil {
-			return Response{}, fmt.Errorf("encode request: %w", err)
-		}
-		out, err := c.once(ctx, e, r, data, c.cfg.Wait-time.Since(begin))
+		out, err := c.speak(ctx, e, r, n, seed, c.cfg.Wait-time.Since(begin))
 		if err == nil {
 			return out, nil
 		}
@@ -38,6 +34,19 @@ func (c *Client) try(ctx context.Context, e *endpoint, r Request, n int, seed in
 			return out, err
 		}
 	}
+}
+
+// speak makes one request in the endpoint's dialect.
+func (c *Client) speak(ctx context.Context, e *endpoint, r Request, n int, seed int64, left time.Duration) (Response, error) {
+	d := c.dialectOf(ctx, e)
+	if r.Grammar != "" && d.constrain == nil {
+		return Response{}, e.unconstrained()
+	}
+	data, err := encode(r, n, seed, d)
+	if err != nil {
+		return Response{}, fmt.Errorf("encode request: %w", err)
+	}
+	return c.once(ctx, e, r, data, left)
 }
 
 // attempted notes in an endpoint's failure how much was tried.

@@ -26,6 +26,7 @@ type body struct {
 	Seed                int64    `json:"seed"`
 	Logprobs            any      `json:"logprobs,omitempty"`
 	*neutral
+	*constraint
 }
 
 type turn struct {
@@ -36,6 +37,9 @@ type turn struct {
 func encode(r Request, n int, seed int64, d dialect) ([]byte, error) {
 	b := body{
 		Model: r.Model, N: n, Temperature: r.Temperature, MaxTokens: r.MaxTokens, Stop: r.Stop, Seed: seed, neutral: d.neutral,
+	}
+	if r.Grammar != "" {
+		b.constraint = d.constrain(r.Grammar)
 	}
 	switch {
 	case r.API != pb.Api_API_CHAT:

@@ -28,6 +28,7 @@ func New(c config.Policy) *pb.Policy {
 			Temperature: c.Temperature,
 			MaxTokens:   int32(c.MaxTokens),
 			Resamples:   int32(c.Resamples),
+			Grammar:     c.Decoding == config.DecodingGrammar,
 		},
 	})
 }
@@ -67,10 +68,14 @@ func stem(model string) string { return config.Token(path.Base(model)) }
 // hash covers every field but the name. JSON of a fixed list, because protobuf promises no canonical bytes.
 func hash(p *pb.Policy) string {
 	s := p.GetSampling()
-	text, err := json.Marshal([]any{
+	fields := []any{
 		p.GetEndpoint(), p.GetModel(), p.GetApi(), p.GetRendering(), p.GetShots(), p.GetCheckpoint(),
 		s.GetCandidates(), s.GetTemperature(), s.GetMaxTokens(), s.GetResamples(),
-	})
+	}
+	if s.GetGrammar() { // only then: policies named before there was a choice keep their names
+		fields = append(fields, "grammar")
+	}
+	text, err := json.Marshal(fields)
 	if err != nil { // NaN or Inf as a temperature, which validation refuses
 		text = []byte(p.String())
 	}

@@ -14,13 +14,20 @@ func Spec(r config.Run, p Paint) string {
 		fmt.Fprintf(&b, "%s %s\n", p.Bold(fmt.Sprintf("%-9s", label)), fmt.Sprintf(format, args...))
 	}
 	line("run", "%s", p.Name(Safe(r.Name)))
-	line("policy", "%s at %s, %s, %d candidates, T %g", Safe(r.Policy.Model.Model), Safe(r.Policy.Endpoint), Safe(r.Policy.Rendering), r.Policy.Candidates, r.Policy.Temperature)
+	line("policy", "%s at %s, %s, %d candidates, T %g%s", Safe(r.Policy.Model.Model), Safe(r.Policy.Endpoint), Safe(r.Policy.Rendering), r.Policy.Candidates, r.Policy.Temperature, decoding(r.Policy.Decoding))
 	line("grow", "%s questions of %s, samples %v, T %g, %d searches", Count(int64(r.Questions.Count)), Safe(r.Questions.Name), r.Grow.Samples, r.Grow.Temperature, r.Search.Budget)
 	line("rank", "%s; %s trains on the choice of %s", Safe(strings.Join(r.Rankers, ", ")), Safe(r.Strategy.Name), Safe(r.Strategy.Ranker))
 	line("train", "%s", targets(r.Targets))
 	line("evaluate", "%s questions of %s x %d, judge %s", Count(int64(r.Evaluation.Set.Count)), Safe(r.Evaluation.Set.Name), r.Evaluation.Repetitions, Safe(r.Evaluation.Judge))
 	line("decide", "%s at %g, margin %g, %d generations at most", gateRule(r.Gate.Rule), r.Gate.Level, r.Gate.Margin, r.Generations)
 	return b.String()
+}
+
+func decoding(how string) string {
+	if how == config.DecodingGrammar {
+		return ", kept to the grammar"
+	}
+	return ""
 }
 
 func targets(all []config.Target) string {

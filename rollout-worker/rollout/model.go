@@ -25,7 +25,7 @@ func (m *policyModel) Sample(ctx context.Context, r agent.Request) (agent.Sample
 	reply, err := m.client.Complete(ctx, llm.Request{
 		Endpoint: m.policy.GetEndpoint(), Model: m.policy.GetModel(), API: m.policy.GetApi(), Prompt: r.Prompt, N: r.N,
 		Temperature: r.Temperature, MaxTokens: r.MaxTokens, Stop: []string{r.Stop}, Seed: r.Seed, Logprobs: true,
-		Affinity: r.Affinity + "." + m.affinity,
+		Affinity: r.Affinity + "." + m.affinity, Grammar: r.Grammar,
 	})
 	if errors.Is(err, llm.ErrContextOverflow) {
 		return agent.Samples{}, fmt.Errorf("%w: %w", agent.ErrContextOverflow, err)
