@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -16,12 +17,15 @@ type Journal struct {
 	conn    *Conn
 	id      *pb.Identity
 	subject string
-	last    uint64
+	// writer tells this opening of the journal from any other: where models are deterministic, two workers append the
+	// same content.
+	writer string
+	last   uint64
 }
 
 // OpenJournal reads the steps that are there, in order. A fresh trajectory costs one request.
 func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*pb.Step, error) {
-	j := &Journal{conn: c, id: id, subject: StepSubject(id)}
+	j := &Journal{conn: c, id: id, subject: StepSubject(id), writer: rand.Text()[:8]}
 	var steps []*pb.Step
 	for {
 		m, err := c.next(ctx, Steps, j.subject, j.last+1)
@@ -45,13 +49,12 @@ func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*p
 // Append writes a finished step. ErrFenced means that somebody else has appended: drop the trajectory.
 func (j *Journal) Append(ctx context.Context, step *pb.Step) error {
 	ev := &pb.Event{
-		Id:  fmt.Sprintf("step.%s.%d", IDTokens(j.id), step.GetIndex()),
+		// With the writer, else the server's window of message ids would tell a stale worker "duplicate" in place of "wrong
+		// sequence", and it would go on.
+		Id:  fmt.Sprintf("step.%s.%d.%s", IDTokens(j.id), step.GetIndex(), j.writer),
 		Run: j.id.GetRun(), Generation: j.id.GetGeneration(), Body: &pb.Event_Step{Step: step},
 	}
 	j.conn.fill(j.subject, ev)
-	// Without this, the server's window of message ids would tell a stale worker "duplicate" in place of "wrong
-	// sequence", and it would go on.
-	ev.Id += "." + contentHash(ev)
 	msg, err := j.conn.encode(ctx, j.subject, ev)
 	if err != nil {
 		return err
@@ -62,13 +65,13 @@ func (j *Journal) Append(ctx context.Context, step *pb.Step) error {
 		j.last = ack.Sequence
 		return nil
 	case isWrongSequence(err):
-		return j.recognise(ctx, msg.Header[HeaderContent][0])
+		return j.recognise(ctx, ev.GetId())
 	}
 	return fmt.Errorf("append to journal %s: %w", j.subject, err)
 }
 
 // recognise tells our own append, whose reply was lost, from another worker's.
-func (j *Journal) recognise(ctx context.Context, content string) error {
+func (j *Journal) recognise(ctx context.Context, id string) error {
 	m, err := j.conn.present(ctx, func() (*Message, error) { return j.conn.next(ctx, Steps, j.subject, j.last+1) })
 	if errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("journal %s was purged: %w", j.subject, ErrFenced)
@@ -76,7 +79,7 @@ func (j *Journal) recognise(ctx context.Context, content string) error {
 	if err != nil {
 		return fmt.Errorf("read back journal %s: %w", j.subject, err)
 	}
-	if m.Get(HeaderContent) != content {
+	if m.Get(HeaderID) != id {
 		return fmt.Errorf("journal %s, message %d: %w", j.subject, m.Seq, ErrFenced)
 	}
 	j.last = m.Seq
