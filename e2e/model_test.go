@@ -49,6 +49,12 @@ type course struct {
 	returns []string
 	// jobs counts the trainer's starts by target and mixture.
 	jobs map[string]int
+	// asks counts requests, answered or not; flying is those that are in flight.
+	asks   map[call]int
+	flying map[*flight]bool
+	// pace is how long a call of the policies takes, judging one of the judge's; weather is what comes in their place.
+	pace, judging time.Duration
+	weather       weather
 }
 
 // models is the model server of all tests. Its address is part of a policy's name and so of the mixture, hence one
@@ -75,13 +81,18 @@ func (s *server) course(key string) *course {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.courses[key] == nil {
-		s.courses[key] = &course{answered: map[call]int{}, played: map[string][]call{}, jobs: map[string]int{}}
+		s.courses[key] = &course{
+			answered: map[call]int{}, played: map[string][]call{}, jobs: map[string]int{},
+			asks: map[call]int{}, flying: map[*flight]bool{}, pace: latency, judging: latency,
+		}
 	}
 	return s.courses[key]
 }
 
-func (s *server) of(r *http.Request) *course {
-	return s.course(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+// of is the course of a request and who asks.
+func (s *server) of(r *http.Request) (c *course, asker string) {
+	key, asker, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), keyEnd)
+	return s.course(key), asker
 }
 
 // request is the body of completions or chat.
@@ -103,23 +114,26 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 		body.Prompt += m.Content
 	}
 	sum := sha256.Sum256([]byte(body.Prompt))
-	c, key := s.of(r), call{body.Model, hex.EncodeToString(sum[:8]), body.Seed}
+	c, asker := s.of(r)
+	if c.spoilt(w, r) {
+		return
+	}
+	key := call{body.Model, hex.EncodeToString(sum[:8]), body.Seed}
 	c.asked(key, body)
+	f, answered := c.depart(key, asker), false
+	defer func() { c.arrive(f, answered) }()
 	reply, err := answer(r.Context(), body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	select {
-	case <-time.After(latency):
+	case <-time.After(c.takes(body.Model)):
 	case <-r.Context().Done(): // killed: nothing was answered, nothing is paid
 		return
 	}
-	if _, err := w.Write(reply); err == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.answered[key]++
-	}
+	_, err = w.Write(reply)
+	answered = err == nil
 }
 
 // asked notes the order of a trajectory's calls; a policy's model and question are its own in a run of one
@@ -202,7 +216,7 @@ func kindOf(prompt string) pb.StepKind {
 // train is told that a trainer starts.
 func (s *server) train(_ http.ResponseWriter, r *http.Request) {
 	job, _ := io.ReadAll(r.Body)
-	c := s.of(r)
+	c, _ := s.of(r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.jobs[string(job)]++

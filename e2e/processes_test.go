@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"crypto/rand"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -33,30 +31,19 @@ func TestProcessesS3(t *testing.T) {
 // apart runs a site's roles as processes and compares the outcome.
 func apart(t *testing.T, s site) {
 	want, plain := reference(t)
-	nats := filepath.Join(s.dir, "nats.conf")
-	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.bus, filepath.Join(s.dir, "nats")))
-	startProgram(t, nil, filepath.Join(programs, "nats-server"), "--config", nats)
-	roles := []*process{}
-	for _, name := range []string{
-		"coordinator", "rollout-worker", "rollout-worker", "rollout-worker", "rank-worker", "rank-worker", "trainer-bridge", "evaluator",
-	} {
-		roles = append(roles, start(t, s.config, name))
-	}
+	roles := newCast(t, s,
+		"coordinator", "rollout-worker", "rollout-worker", "rollout-worker", "rank-worker", "rank-worker", "trainer-bridge", "evaluator")
 	s.submit(t)
 	conn, begin := s.connect(t), time.Now()
 	s.finish(t, conn)
-	t.Logf("%d processes: %v in %v", len(roles), s.course, time.Since(begin).Round(time.Millisecond))
+	t.Logf("%d processes: %v in %v", len(roles.players), s.course, time.Since(begin).Round(time.Millisecond))
 	same(t, want, s.outcome(t, conn))
 	s.course.checkJobs(t)
 	s.course.checkReturns(t)
 	if got, want := s.course.String(), plain.String(); got != want {
 		t.Errorf("%s; want %s, as undisturbed", got, want)
 	}
-	for _, p := range roles {
-		if code := p.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
-			t.Errorf("%s exits with %d when it is asked to stop, want 0", p.name, code)
-		}
-	}
+	roles.stop(roles.players...)
 }
 
 // startMinIO returns how to reach the server, as lines of the section blob.

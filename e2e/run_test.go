@@ -31,6 +31,9 @@ const (
 	rankSlots    = 2
 	judgeSlots   = 2
 	worldSeed    = 7
+
+	ackWait  = 3 * time.Second
+	leaseTTL = time.Second
 )
 
 var targets = []string{config.OwnTarget, "student"}
@@ -39,6 +42,7 @@ var targets = []string{config.OwnTarget, "student"}
 type site struct {
 	dir, config, run string
 	bus              string // the bus's address
+	key              string // the API key, by which the model server knows the course
 	course           *course
 }
 
@@ -48,7 +52,7 @@ func newSite(t *testing.T, blobs ...string) site {
 	dir, key := t.TempDir(), rand.Text()
 	s := site{
 		dir: dir, config: filepath.Join(dir, "ratchet.yaml"), run: filepath.Join(dir, "run.yaml"),
-		bus: freeAddress(t), course: models().course(key),
+		bus: freeAddress(t), key: key, course: models().course(key),
 	}
 	if len(blobs) == 0 {
 		blobs = []string{"url: file://" + filepath.Join(dir, "blobs")}
@@ -58,7 +62,7 @@ func newSite(t *testing.T, blobs ...string) site {
 	}
 	write(t, filepath.Join(dir, "key"), key)
 	write(t, s.config, fmt.Sprintf(`
-bus: {url: "nats://%[1]s", ack_wait: 3s, lease_ttl: 1s}
+bus: {url: "nats://%[1]s", ack_wait: %[7]s, lease_ttl: %[8]s}
 blob:
   %[2]s
 llm: {key_file: %[3]s/key}
@@ -70,7 +74,7 @@ rank: {slots: %[5]d}
 evaluator: {slots: %[6]d}
 http: {listen: "127.0.0.1:0"}
 up: {directory: %[3]s, bus: "%[1]s", pocket: "off"}
-`, s.bus, strings.Join(blobs, "\n  "), dir, rolloutSlots, rankSlots, judgeSlots))
+`, s.bus, strings.Join(blobs, "\n  "), dir, rolloutSlots, rankSlots, judgeSlots, ackWait, leaseTTL))
 	write(t, s.run, runFile(t, key))
 	return s
 }

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// player is a process's place in a cast: killed, it is played by another.
+type player struct {
+	*process
+	name, role string
+	wire       *wire  // to the bus
+	http       string // where its metrics are
+	begin      func() *process
+}
+
+// cast is the roles of a site as processes of their own, and the stand-alone nats-server that they meet at.
+type cast struct {
+	t       *testing.T
+	site    site
+	bus     *player
+	players []*player
+}
+
+// callTimeout bounds a call that hangs.
+const callTimeout = 3 * time.Second
+
+// busName is the server's name in a cast.
+const busName = "nats-server"
+
+// newCast starts the server and the roles, each as often as it is named.
+func newCast(t *testing.T, s site, roles ...string) *cast {
+	t.Helper()
+	nats := filepath.Join(s.dir, "nats.conf")
+	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.bus, filepath.Join(s.dir, "nats")))
+	c := &cast{t: t, site: s, bus: &player{name: busName, role: busName, begin: func() *process {
+		return startProgram(t, nil, filepath.Join(programs, busName), "--config", nats)
+	}}}
+	c.bus.process = c.bus.begin()
+	for _, role := range roles {
+		c.add(role)
+	}
+	return c
+}
+
+// add starts one more of a role. Its API key names it, so that the model server knows who asks.
+func (c *cast) add(role string) *player {
+	p := &player{name: fmt.Sprintf("%s-%d", role, len(c.of(role))+1), role: role, wire: newWire(c.t, c.site.bus)}
+	key := filepath.Join(c.site.dir, "key-"+p.name)
+	write(c.t, key, c.site.key+keyEnd+p.name)
+	p.begin = func() *process {
+		p.http = freeAddress(c.t)
+		return start(c.t, c.site.config, role, "--set", "llm.key_file="+key, "--set", "llm.timeout="+callTimeout.String(),
+			"--set", "bus.url=nats://"+p.wire.Addr().String(), "--set", "http.listen="+p.http)
+	}
+	p.process = p.begin()
+	c.players = append(c.players, p)
+	return p
+}
+
+// of is the players of a role.
+func (c *cast) of(role string) (all []*player) {
+	if role == busName {
+		return []*player{c.bus}
+	}
+	for _, p := range c.players {
+		if p.role == role {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// stop asks players to stop, one after the other, and expects them to do so in order.
+func (c *cast) stop(players ...*player) {
+	c.t.Helper()
+	for _, p := range players {
+		if code := p.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
+			c.t.Errorf("%s exits with %d when it is asked to stop, want 0", p.name, code)
+		}
+	}
+}
