@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"fmt"
 	"path/filepath"
 	"syscall"
@@ -13,8 +14,22 @@ type player struct {
 	*process
 	name, role string
 	wire       *wire  // to the bus
+	asker      string // what plays now calls itself, to the model server
 	http       string // where its metrics are
-	begin      func() *process
+	course     *course
+	launch     func() *process
+}
+
+// begin starts what plays.
+func (p *player) begin() {
+	p.asker = fmt.Sprintf("%s-%s", p.name, rand.Text()[:6])
+	p.course.born(p.asker)
+	p.process = p.launch()
+}
+
+func (p *player) kill() {
+	p.process.kill()
+	p.course.died(p.asker)
 }
 
 // cast is the roles of a site as processes of their own, and the stand-alone nats-server that they meet at.
@@ -36,10 +51,10 @@ func newCast(t *testing.T, s site, roles ...string) *cast {
 	t.Helper()
 	nats := filepath.Join(s.dir, "nats.conf")
 	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.bus, filepath.Join(s.dir, "nats")))
-	c := &cast{t: t, site: s, bus: &player{name: busName, role: busName, begin: func() *process {
+	c := &cast{t: t, site: s, bus: &player{name: busName, role: busName, course: s.course, launch: func() *process {
 		return startProgram(t, nil, filepath.Join(programs, busName), "--config", nats)
 	}}}
-	c.bus.process = c.bus.begin()
+	c.bus.begin()
 	for _, role := range roles {
 		c.add(role)
 	}
@@ -48,15 +63,15 @@ func newCast(t *testing.T, s site, roles ...string) *cast {
 
 // add starts one more of a role. Its API key names it, so that the model server knows who asks.
 func (c *cast) add(role string) *player {
-	p := &player{name: fmt.Sprintf("%s-%d", role, len(c.of(role))+1), role: role, wire: newWire(c.t, c.site.bus)}
-	key := filepath.Join(c.site.dir, "key-"+p.name)
-	write(c.t, key, c.site.key+keyEnd+p.name)
-	p.begin = func() *process {
+	p := &player{name: fmt.Sprintf("%s-%d", role, len(c.of(role))+1), role: role, wire: newWire(c.t, c.site.bus), course: c.site.course}
+	p.launch = func() *process {
+		key := filepath.Join(c.site.dir, "key-"+p.asker)
+		write(c.t, key, c.site.key+keyEnd+p.asker)
 		p.http = freeAddress(c.t)
 		return start(c.t, c.site.config, role, "--set", "llm.key_file="+key, "--set", "llm.timeout="+callTimeout.String(),
 			"--set", "bus.url=nats://"+p.wire.Addr().String(), "--set", "http.listen="+p.http)
 	}
-	p.process = p.begin()
+	p.begin()
 	c.players = append(c.players, p)
 	return p
 }
@@ -81,5 +96,6 @@ func (c *cast) stop(players ...*player) {
 		if code := p.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
 			c.t.Errorf("%s exits with %d when it is asked to stop, want 0", p.name, code)
 		}
+		p.course.died(p.asker)
 	}
 }

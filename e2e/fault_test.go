@@ -24,7 +24,7 @@ func kill(players ...*player) fault {
 		}
 	}, undo: func() {
 		for _, p := range players {
-			p.process = p.begin()
+			p.begin()
 		}
 	}}
 }
@@ -58,15 +58,15 @@ func part(p *player, how wireState) fault {
 func (c *cast) storm(random *rand.Rand) fault {
 	return fault{
 		kind: "endpoint fails 20 %", lasts: 3 * time.Second,
-		do:   func() { c.site.course.turn(weather{20, random}) },
-		undo: func() { c.site.course.turn(weather{}) },
+		do:   func() { c.site.course.blow(weather{20, random}) },
+		undo: func() { c.site.course.blow(weather{}) },
 	}
 }
 
 // outage is an endpoint that answers nothing.
 func (c *cast) outage(random *rand.Rand) fault {
 	f := c.storm(random)
-	f.kind, f.do = "endpoint down", func() { c.site.course.turn(weather{100, random}) }
+	f.kind, f.do = "endpoint down", func() { c.site.course.blow(weather{100, random}) }
 	return f
 }
 
@@ -75,7 +75,7 @@ func (c *cast) roll() fault {
 	return fault{kind: "rolling restart", do: func() {
 		for _, p := range c.players {
 			c.stop(p)
-			p.process = p.begin()
+			p.begin()
 		}
 	}}
 }

@@ -42,11 +42,7 @@ type call struct {
 type course struct {
 	mu       sync.Mutex // guards what follows
 	answered map[call]int
-	// played is the calls that each trajectory of the policy asked for, in order, repetitions apart.
-	played map[string][]call
-	// returns lists trajectories that went back behind a call whose successor had been asked for: their steps were
-	// in the journal, so nobody may pay for them again.
-	returns []string
+	history
 	// jobs counts the trainer's starts by target and mixture.
 	jobs map[string]int
 	// asks counts requests, answered or not; flying is those that are in flight.
@@ -82,7 +78,7 @@ func (s *server) course(key string) *course {
 	defer s.mu.Unlock()
 	if s.courses[key] == nil {
 		s.courses[key] = &course{
-			answered: map[call]int{}, played: map[string][]call{}, jobs: map[string]int{},
+			answered: map[call]int{}, jobs: map[string]int{}, history: newHistory(),
 			asks: map[call]int{}, flying: map[*flight]bool{}, pace: latency, judging: latency,
 		}
 	}
@@ -115,11 +111,11 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 	}
 	sum := sha256.Sum256([]byte(body.Prompt))
 	c, asker := s.of(r)
+	key := call{body.Model, hex.EncodeToString(sum[:8]), body.Seed}
+	c.asked(key, body, asker)
 	if c.spoilt(w, r) {
 		return
 	}
-	key := call{body.Model, hex.EncodeToString(sum[:8]), body.Seed}
-	c.asked(key, body)
 	f, answered := c.depart(key, asker), false
 	defer func() { c.arrive(f, answered) }()
 	reply, err := answer(r.Context(), body)
@@ -134,28 +130,6 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 	}
 	_, err = w.Write(reply)
 	answered = err == nil
-}
-
-// asked notes the order of a trajectory's calls; a policy's model and question are its own in a run of one
-// generation.
-func (c *course) asked(key call, body request) {
-	if body.Model == judge {
-		return
-	}
-	question, _, _ := strings.Cut(body.Prompt, "\n")
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	trajectory := body.Model + " " + question
-	played := c.played[trajectory]
-	for i, before := range played {
-		if before == key && i < len(played)-1 {
-			c.returns = append(c.returns, fmt.Sprintf("%s: call %d of %d", trajectory, i+1, len(played)))
-		}
-		if before == key {
-			return
-		}
-	}
-	c.played[trajectory] = append(played, key)
 }
 
 // answer is a function of the request.
@@ -257,16 +231,6 @@ func (c *course) checkJobs(t *testing.T) {
 	}
 	if len(c.jobs) != len(targets) {
 		t.Errorf("%d training jobs, want one for each of %q: %v", len(c.jobs), targets, c.jobs)
-	}
-}
-
-// checkReturns: no call of a journalled step was asked for again.
-func (c *course) checkReturns(t *testing.T) {
-	t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.returns) > 0 {
-		t.Errorf("%d calls of journalled steps were repeated:\n%s", len(c.returns), strings.Join(c.returns, "\n"))
 	}
 }
 

@@ -67,7 +67,7 @@ func (o *ordeal) await(phase string) (there bool) {
 func (o *ordeal) inflict(f fault) {
 	var names []string
 	for _, p := range o.hit(f) {
-		names = append(names, p.name)
+		names = append(names, p.asker)
 	}
 	calls := o.site.course.inFlight(names...)
 	f.do()

@@ -25,7 +25,8 @@ func TestProcessesS3(t *testing.T) {
 	if program == "" {
 		t.Skip("no " + minioEnv + ": run `make test-s3`")
 	}
-	apart(t, newSite(t, startMinIO(t, program)...))
+	server, keys := startMinIO(t, program)
+	apart(t, newSite(t, append(keys, "endpoint: "+server)...))
 }
 
 // apart runs a site's roles as processes and compares the outcome.
@@ -46,8 +47,8 @@ func apart(t *testing.T, s site) {
 	roles.stop(roles.players...)
 }
 
-// startMinIO returns how to reach the server, as lines of the section blob.
-func startMinIO(t *testing.T, program string) []string {
+// startMinIO returns the server's URL, and as lines of the section blob what else is needed.
+func startMinIO(t *testing.T, program string) (server string, lines []string) {
 	t.Helper()
 	dir, address := t.TempDir(), freeAddress(t)
 	access, secret := rand.Text(), rand.Text()
@@ -63,8 +64,8 @@ func startMinIO(t *testing.T, program string) []string {
 		defer reply.Body.Close()
 		return reply.StatusCode == http.StatusOK
 	})
-	return []string{
-		"url: s3://ratchet", "endpoint: http://" + address,
+	return "http://" + address, []string{
+		"url: s3://ratchet",
 		"access_key_file: " + filepath.Join(dir, "access"), "secret_key_file: " + filepath.Join(dir, "secret"),
 	}
 }

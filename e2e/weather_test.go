@@ -39,8 +39,8 @@ func (c *course) takes(model string) time.Duration {
 	return c.pace
 }
 
-// turn changes the weather.
-func (c *course) turn(w weather) {
+// blow changes the weather.
+func (c *course) blow(w weather) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.weather = w
@@ -57,7 +57,6 @@ func (c *course) spoilt(w http.ResponseWriter, r *http.Request) bool {
 	if meet == nil {
 		return false
 	}
-	_, _ = io.Copy(io.Discard, r.Body) // else a client that hangs up is not noticed
 	meet(w, r)
 	return true
 }
