@@ -15,7 +15,7 @@ type history struct {
 	// births and deaths of those who ask.
 	births, deaths map[string]time.Time
 	// returns lists what nobody may do: go back behind a call whose successor had been asked for, because then its step
-	// was in the journal.
+	// was in the journal; and go on beside another, because then one of two appends was to fail.
 	returns []string
 }
 
@@ -28,8 +28,9 @@ type turn struct {
 
 // hand is a worker at a trajectory.
 type hand struct {
-	last  int // the turn that it asked for last
-	stale bool
+	last int // the turn that it asked for last
+	// again: somebody else had asked for it before; behind: and for the one after it.
+	again, behind bool
 }
 
 func newHistory() history {
@@ -70,16 +71,23 @@ func (h *history) turn(trajectory string, key call, asker string) {
 	for i < len(played) && played[i].call != key {
 		i++
 	}
-	switch {
-	case i == len(played):
+	defer func() { at.last = i }()
+	if i == len(played) {
 		h.played[trajectory] = append(played, turn{key, asker, time.Now()})
-	case i < len(played)-1 && i != at.last: // the same once more is a call that it never had the answer of
-		at.stale = !at.stale && h.beside(asker, played[i+1])
-		if !at.stale {
-			h.returns = append(h.returns, fmt.Sprintf("%s: call %d of %d, by %s after %s", trajectory, i+1, len(played), asker, played[i+1].asker))
-		}
+		at.again = false
+		return
 	}
-	at.last = i
+	if i == at.last { // once more: a call that it never had the answer of
+		return
+	}
+	behind := i < len(played)-1
+	if behind && (at.behind || !h.beside(asker, played[i+1])) {
+		h.returns = append(h.returns, fmt.Sprintf("%s: call %d of %d, by %s after %s", trajectory, i+1, len(played), asker, played[i+1].asker))
+	}
+	if at.again && h.beside(asker, played[i]) {
+		h.returns = append(h.returns, fmt.Sprintf("%s: call %d, by %s beside %s", trajectory, i+1, asker, played[i].asker))
+	}
+	at.again, at.behind = true, at.behind || behind
 }
 
 // beside says whether a worker and the one that has gone on were at work at the same time, as they are when one has
