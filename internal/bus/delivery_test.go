@@ -361,3 +361,26 @@ func TestReadWhatIsPurged(t *testing.T) {
 		t.Errorf("read %d of 600 that were purged meanwhile", read)
 	}
 }
+
+// TestForgottenDelivery: a server that has forgotten a delivery never answers its acknowledgement. The slot is free again,
+// and the message delivered again, within the time of a lease.
+func TestForgottenDelivery(t *testing.T) {
+	t.Parallel()
+	conn := devstack.TestBus(t)
+	if err := conn.PublishTask(t.Context(), "r", 1, task("a")); err != nil {
+		t.Fatal(err)
+	}
+	deliveries := make(chan time.Time, 8)
+	consume(t, conn, bus.Loop{}, func(context.Context, *bus.Delivery) error {
+		if len(deliveries) == 0 {
+			conn.ForgetDeliveries(t, bus.TaskSource("rollout"))
+		}
+		deliveries <- time.Now()
+		return nil
+	})
+	settled(t, conn)
+	forgotten, again := <-deliveries, <-deliveries
+	if took := again.Sub(forgotten); took > devstack.TestAckWait+5*time.Second {
+		t.Errorf("delivered again after %v, want at most %v and 5 s", took, devstack.TestAckWait)
+	}
+}

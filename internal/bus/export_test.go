@@ -51,6 +51,22 @@ func (c *Conn) Exhaust(t testing.TB, s Source) {
 	}
 }
 
+// ForgetDeliveries makes the server forget what a source's consumer has delivered, as one does that was killed.
+func (c *Conn) ForgetDeliveries(t testing.TB, s Source) {
+	t.Helper()
+	consumer, err := c.js.Consumer(t.Context(), s.Stream, s.Consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := consumer.CachedInfo().Config
+	if err := c.js.DeleteConsumer(t.Context(), s.Stream, s.Consumer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.js.CreateConsumer(t.Context(), s.Stream, cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // RawPublisher publishes a step's bytes to the journal's stream, each to a subject of its own, with nothing of ours.
 func (c *Conn) RawPublisher(t testing.TB, step *pb.Step) func() error {
 	t.Helper()

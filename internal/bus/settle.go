@@ -10,6 +10,8 @@ import (
 )
 
 const (
+	// settleTimeout bounds the settling, and so does the time after which the server delivers a message again, whatever
+	// is said: one that was killed may have forgotten the delivery, and never answers its acknowledgement.
 	settleTimeout = 15 * time.Second
 	firstRetry    = 500 * time.Millisecond
 	maxRetry      = 30 * time.Second
@@ -18,7 +20,7 @@ const (
 // settle is the only place where a message's fate is decided.
 func (k *consumption) settle(ctx context.Context, msg jetstream.Msg, d *Delivery, err error) {
 	drained := errors.Is(context.Cause(ctx), errDrained)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(settleTimeout, k.ackWait))
 	defer cancel()
 	var later laterError
 	var settled error
