@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/agent"
@@ -23,6 +24,9 @@ type game struct {
 	tool        search.Searcher
 	seed        uint64
 	traceparent string
+	// lost is set once a trajectory of the shard is fenced: the shard is somebody else's, and what was not begun is
+	// theirs to begin.
+	lost *atomic.Bool
 }
 
 // errDeadline is the cause of the end of a trajectory's time.
@@ -34,6 +38,9 @@ func (g *game) guarded(ctx context.Context) (err error) {
 		return context.Cause(ctx)
 	}
 	defer g.slots.Release(1)
+	if g.lost.Load() {
+		return fmt.Errorf("trajectory %s is not begun: %w", bus.IDTokens(g.id), bus.ErrFenced)
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			g.log.Error("trajectory panicked", "id", bus.IDTokens(g.id), "panic", r, "stack", string(debug.Stack()))
@@ -44,6 +51,7 @@ func (g *game) guarded(ctx context.Context) (err error) {
 	if errors.Is(err, bus.ErrFenced) {
 		g.log.Info("dropped: another worker has gone on with it", "id", bus.IDTokens(g.id))
 		g.metrics.fenced.Inc()
+		g.lost.Store(true)
 	}
 	if err != nil {
 		return fmt.Errorf("trajectory %s: %w", bus.IDTokens(g.id), err)

@@ -138,6 +138,40 @@ func TestStaleWorkerIsFenced(t *testing.T) {
 	}
 }
 
+// TestLostShard: a worker that learns from one trajectory that its shard is somebody else's does not begin the others.
+func TestLostShard(t *testing.T) {
+	t.Parallel()
+	e, r := newEndpoint(t), newRig(t, long)
+	h := e.hold("answer")
+	left := watchFor("left to the worker that holds it now")
+	r.work(t, 1, 0, left)
+	r.publish(t, task(e, "a", 2, 1))
+	begun := receive(t, "the first worker's call", h.held)
+
+	if err := r.conn.Purge(t.Context(), bus.Tasks, bus.RunFilter(bus.Tasks, run)); err != nil {
+		t.Fatal(err)
+	}
+	again := task(e, "a", 2, 1)
+	again.Id = "again"
+	played, other := 0, 1
+	if strings.Contains(begun.text, "pool-a-1") {
+		played, other = 1, 0
+	}
+	token := again.GetShard().GetQuestions()[other].GetToken()
+	again.GetShard().Questions = again.GetShard().GetQuestions()[played : played+1]
+	e.intercept(func(_ http.ResponseWriter, _ *http.Request, c call) bool {
+		if strings.Contains(c.text, token) {
+			t.Errorf("%s was begun", token)
+		}
+		return true
+	})
+	r.publish(t, again)
+	r.work(t, 1, 0)
+	r.settled(t)
+	close(h.free)
+	receive(t, "the first worker leaves the shard", left.seen)
+}
+
 // TestOutage: an endpoint that fails makes no result, neither a completed nor a failed one; when it answers again, the run
 // goes on where it was.
 func TestOutage(t *testing.T) {

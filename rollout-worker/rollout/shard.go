@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -72,10 +73,11 @@ func (p *player) shard(ctx context.Context, t *worker.Task) error {
 		return worker.WithClass(pb.FailureClass_FAILURE_CLASS_SEARCH, fmt.Errorf("open search tool: %w", err))
 	}
 	var playing sync.WaitGroup
+	var lost atomic.Bool
 	outcomes := make(chan error, len(shard.GetQuestions())*int(shard.GetSamples()))
 	for _, q := range shard.GetQuestions() {
 		for sample := range shard.GetSamples() {
-			g := &game{player: p, shard: shard, question: q, tool: tool, seed: spec.Seed, traceparent: t.Event.GetTraceparent(), id: &pb.Identity{
+			g := &game{player: p, shard: shard, question: q, tool: tool, lost: &lost, seed: spec.Seed, traceparent: t.Event.GetTraceparent(), id: &pb.Identity{
 				Run: t.Run(), Generation: int32(t.Generation()), Target: shard.GetTarget(), Purpose: shard.GetPurpose(),
 				Question: q.GetToken(), Sample: shard.GetFirstSample() + sample,
 			}}
