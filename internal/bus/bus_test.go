@@ -225,17 +225,7 @@ func later(err error) func(int) error {
 func settled(t *testing.T, conn *bus.Conn) {
 	t.Helper()
 	for {
-		streams, err := conn.Streams(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		left := uint64(1)
-		for _, s := range streams {
-			if s.Name == bus.Tasks {
-				left = s.Messages
-			}
-		}
-		if left == 0 {
+		if messages(t, conn, bus.Tasks) == 0 {
 			return
 		}
 		select {
@@ -383,10 +373,7 @@ func TestKV(t *testing.T) {
 func TestElection(t *testing.T) {
 	t.Parallel()
 	cfg := devstack.TestConfig(devstack.TestNATS(t))
-	one, two := devstack.TestConn(t, cfg), devstack.TestConn(t, cfg)
-	if err := one.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
-		t.Fatal(err)
-	}
+	one, two := applied(t, cfg), devstack.TestConn(t, cfg)
 	fences := make(chan uint64)
 	lead := func(ctx context.Context, fence uint64) error {
 		select {

@@ -45,7 +45,9 @@ func TestTenDeliveriesOneResult(t *testing.T) {
 		stop()
 	}
 	settled(t, conn)
-	publishedOne(t, conn)
+	if n := messages(t, conn, bus.Trajectories); n != 1 {
+		t.Errorf("%d results, want 1", n)
+	}
 }
 
 // TestFencedWorkerTouchesNothing: a worker that has lost its task must not acknowledge it away from the one that has it.
@@ -296,10 +298,7 @@ func TestFullStoreIsSaid(t *testing.T) {
 	t.Parallel()
 	cfg := devstack.TestConfig(devstack.TestNATS(t))
 	cfg.MaxBytes = 16 << 10
-	conn := devstack.TestConn(t, cfg)
-	if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
-		t.Fatal(err)
-	}
+	conn := applied(t, cfg)
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
 		id := identity(fmt.Sprintf("pool-%d", i))
@@ -315,10 +314,7 @@ func TestSweep(t *testing.T) {
 	t.Parallel()
 	cfg := devstack.TestConfig(devstack.TestNATS(t))
 	cfg.MaxDeliver = 1
-	conn := devstack.TestConn(t, cfg)
-	if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
-		t.Fatal(err)
-	}
+	conn := applied(t, cfg)
 	if err := conn.PublishTask(t.Context(), "r", 1, task("a")); err != nil {
 		t.Fatal(err)
 	}

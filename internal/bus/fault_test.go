@@ -1,266 +1,142 @@
 package bus_test
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strings"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
+	"github.com/ratchet-rl/ratchet/internal/fault"
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// fault is what a link does to the next request that it is armed for; then it drops the connection, once.
-type fault int
-
-const (
-	refused   fault = iota // the request never arrives
-	replyLost              // the request is done, its reply never arrives
-)
-
-func (f fault) String() string { return [...]string{"refused", "done but the reply was lost"}[f] }
-
-// link is a TCP proxy between a client and its server.
-type link struct {
-	net.Listener
-	server string
-
-	mu    sync.Mutex // guards match and fault
-	match string     // "" while the link is sound
-	fault fault
-	faced chan struct{} // closed when the fault has happened
+// published are events of every body but a step, by the stream that takes them; each stream takes one of a subject.
+func published() map[string]*pb.Event {
+	id := identity("pool-1")
+	training := func(what string) string { return bus.TrainingSubject("r", 1, "own", what) }
+	all := map[string]*pb.Event{
+		bus.TaskSubject("rollout", "r", 1, "a"):      {Body: &pb.Event_Task{Task: task("a")}},
+		bus.TrajectorySubject(id):                    trajectory(id, "a"),
+		bus.FeedbackSubject("llm", id):               {Body: &pb.Event_Feedback{Feedback: &pb.Feedback{Identity: id}}},
+		bus.VerdictSubject("llm", id):                {Body: &pb.Event_Verdict{Verdict: &pb.Verdict{Identity: id}}},
+		bus.ResultSubject("shout", "r", 1, "a"):      {Body: &pb.Event_Result{Result: &pb.Result{Task: "a"}}},
+		training("mixture"):                          {Body: &pb.Event_Mixture{Mixture: &pb.Mixture{Id: "m"}}},
+		training("job"):                              {Id: "job.1", Body: &pb.Event_Job{Job: &pb.Job{Name: "j"}}},
+		training("checkpoint"):                       {Body: &pb.Event_Checkpoint{Checkpoint: &pb.Checkpoint{Id: "c"}}},
+		training("deployment"):                       {Body: &pb.Event_Deployment{Deployment: &pb.Deployment{Target: "own"}}},
+		bus.EvalSubject("r", 1, "own", "report-1"):   {Body: &pb.Event_Report{Report: &pb.Report{Target: "own"}}},
+		bus.EvalSubject("r", 1, "own", "decision-1"): {Body: &pb.Event_Decision{Decision: &pb.Decision{Target: "own"}}},
+		bus.RunSubject("r", "entered"):               {Id: "entered.1", Body: &pb.Event_RunLog{RunLog: &pb.RunLog{What: "entered"}}},
+		bus.DeadSubject("rollout", "r"):              {Id: "dead.1", Body: &pb.Event_DeadLetter{DeadLetter: &pb.DeadLetter{Kind: "rollout"}}},
+	}
+	for _, ev := range all {
+		ev.Run, ev.Generation = "r", 1
+	}
+	return all
 }
 
-func newLink(t *testing.T, url string) *link {
+// TestFaultsOfPublishing: whichever event meets a fault, afterwards it is on the bus once, and its writer saw neither an
+// error nor a conflict with itself.
+func TestFaultsOfPublishing(t *testing.T) {
+	t.Parallel()
+	for _, k := range fault.Pair {
+		t.Run(k.String(), func(t *testing.T) {
+			t.Parallel()
+			cfg := devstack.TestConfig(devstack.TestNATS(t))
+			past := applied(t, cfg)
+			var writing sync.WaitGroup
+			for subject, ev := range published() {
+				l := fault.NewLink(t, cfg.URL)
+				cfg := cfg
+				cfg.URL = l.URL()
+				through, happened := devstack.TestConn(t, cfg), l.Arm(fault.Write{Subject: subject}, k)
+				writing.Go(func() {
+					ack, err := through.Publish(t.Context(), subject, ev)
+					if err != nil || ack.Conflict || ack.Existing != (k == fault.ReplyLost) {
+						t.Errorf("%s: %+v, %v", subject, ack, err)
+					}
+					expectFault(t, subject, happened)
+				})
+			}
+			writing.Wait()
+			counts := map[string]uint64{bus.Tasks: 1, bus.Trajectories: 1, bus.Feedback: 1, bus.Verdicts: 1, bus.Results: 1, bus.Training: 4, bus.Evals: 2, bus.Runs: 1, bus.Dead: 1}
+			for stream, want := range counts {
+				if n := messages(t, past, stream); n != want {
+					t.Errorf("%s: %d messages, want %d", stream, n, want)
+				}
+			}
+		})
+	}
+}
+
+// messages is how many a stream holds.
+func messages(t *testing.T, conn *bus.Conn, stream string) uint64 {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	streams, err := conn.Streams(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link{Listener: listener, server: strings.TrimPrefix(url, "nats://"), faced: make(chan struct{})}
-	var open sync.WaitGroup
-	open.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() { l.join(client) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		open.Wait()
-	})
-	return l
-}
-
-// arm lets the fault happen to the next request whose bytes contain match.
-func (l *link) arm(match string, f fault) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.match, l.fault = match, f
-}
-
-// meets says whether a request meets the fault, which happens once.
-func (l *link) meets(request []byte) (f fault, yes bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.match == "" || !bytes.Contains(request, []byte(l.match)) {
-		return 0, false
-	}
-	l.match = ""
-	return l.fault, true
-}
-
-// join copies both ways until a side or a fault ends it.
-func (l *link) join(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", l.server)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	lossy := make(chan struct{})
-	var back sync.WaitGroup
-	back.Go(func() {
-		l.backward(client, server, lossy)
-		_ = client.Close()
-	})
-	l.forward(client, server, lossy)
-	_ = server.Close()
-	back.Wait()
-}
-
-// forward copies requests; with replyLost it goes on until the reply was lost.
-func (l *link) forward(client, server net.Conn, lossy chan<- struct{}) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := client.Read(buffer)
-		if err != nil {
-			return
-		}
-		switch f, yes := l.meets(buffer[:n]); {
-		case yes && f == refused:
-			close(l.faced)
-			return
-		case yes:
-			close(lossy)
-		}
-		if _, err := server.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// backward copies replies; a lossy link loses the next one and breaks.
-func (l *link) backward(client io.Writer, server io.Reader, lossy <-chan struct{}) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := server.Read(buffer)
-		if err != nil {
-			return
-		}
-		select {
-		case <-lossy:
-			if bytes.Contains(buffer[:n], []byte("MSG _INBOX")) {
-				close(l.faced)
-				return
-			}
-			continue
-		default:
-		}
-		if _, err := client.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// faulty is a connection through a link, and one past it.
-func faulty(t *testing.T) (l *link, through, past *bus.Conn) {
-	t.Helper()
-	cfg := devstack.TestConfig(devstack.TestNATS(t))
-	past = devstack.TestConn(t, cfg)
-	if err := past.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
-		t.Fatal(err)
-	}
-	l = newLink(t, cfg.URL)
-	cfg.URL = "nats://" + l.Addr().String()
-	return l, devstack.TestConn(t, cfg), past
+	i := slices.IndexFunc(streams, func(s bus.StreamState) bool { return s.Name == stream })
+	return streams[i].Messages
 }
 
 // TestFaultsOfWrites: whether a write was refused or done with its reply lost, afterwards it is there once, and the caller
 // saw no error.
 func TestFaultsOfWrites(t *testing.T) {
 	t.Parallel()
-	id := identity("pool-1")
+	created, updated := "Last-Subject-Sequence: 0", "Last-Subject-Sequence: 1"
 	for name, c := range map[string]struct {
-		match string // a part of the request
+		fault.Write
 		write func(context.Context, *bus.Conn) error
 		check func(*testing.T, *bus.Conn)
 	}{
-		"publish": {"PUB " + bus.TrajectorySubject(id), publishOne, publishedOne},
-		"journal": {"PUB " + bus.StepSubject(id), appendTwo, appendedTwo},
-		"ack":     {"+ACK", doOne, doneOne},
-		"create":  {"Last-Subject-Sequence: 0", updateOne, updatedOne},
-		"update":  {"Last-Subject-Sequence: 1", updateOne, updatedOne},
+		"first step":      {fault.Write{Subject: bus.StepSubject(identity("pool-1"))}, appendThree, appendedThree},
+		"second step":     {fault.Write{Subject: bus.StepSubject(identity("pool-1")), Skip: 1}, appendThree, appendedThree},
+		"KV create":       {fault.Write{Subject: "$KV.runs.key", Contains: created}, updateOne, updatedOne},
+		"KV update":       {fault.Write{Subject: "$KV.runs.key", Contains: updated}, updateOne, updatedOne},
+		"KV delete":       {fault.Write{Subject: "$KV.runs.key", Contains: "KV-Operation: DEL"}, deleteOne, deletedOne},
+		"purge":           {fault.Write{Subject: "$JS.API.STREAM.PURGE.TASKS"}, purgeTasks, doneAll},
+		"make a stream":   {fault.Write{Subject: "$JS.API.STREAM.UPDATE.STEPS"}, applyAgain, noCheck},
+		"make a consumer": {fault.Write{Subject: "$JS.API.CONSUMER.CREATE.TASKS.shout"}, addKind, addedKind},
 	} {
-		for _, f := range []fault{refused, replyLost} {
-			t.Run(fmt.Sprintf("%s %s", name, f), func(t *testing.T) {
-				t.Parallel()
-				l, through, past := faulty(t)
-				l.arm(c.match, f)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inPairs(t, c.Write, func(t *testing.T, arm func(*fault.Link)) {
+				l, through, past := faulty(t, devstack.TestConfig(devstack.TestNATS(t)))
+				arm(l)
 				if err := c.write(t.Context(), through); err != nil {
 					t.Error(err)
 				}
-				select {
-				case <-l.faced:
-				default:
-					t.Error("the fault never happened")
-				}
 				c.check(t, past)
 			})
-		}
+		})
 	}
 }
 
-func publishOne(ctx context.Context, conn *bus.Conn) error {
-	id := identity("pool-1")
-	ack, err := conn.Publish(ctx, bus.TrajectorySubject(id), trajectory(id, "a"))
-	if err == nil && ack.Conflict {
-		return fmt.Errorf("%+v: a conflict with itself", ack)
-	}
-	return err
-}
-
-func publishedOne(t *testing.T, conn *bus.Conn) {
-	t.Helper()
-	var answers []string
-	for m, err := range conn.Read(t.Context(), bus.Trajectories, bus.RunFilter(bus.Trajectories, "r")) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		ev, err := m.Event(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		answers = append(answers, ev.GetTrajectory().GetAnswer())
-	}
-	if len(answers) != 1 || answers[0] != "a" {
-		t.Errorf("%q, want one trajectory", answers)
-	}
-}
-
-func appendTwo(ctx context.Context, conn *bus.Conn) error {
+func appendThree(ctx context.Context, conn *bus.Conn) error {
 	journal, _, err := conn.OpenJournal(ctx, identity("pool-1"))
-	for i := int32(0); err == nil && i < 2; i++ {
+	for i := int32(0); err == nil && i < 3; i++ {
 		err = journal.Append(ctx, step(i, fmt.Sprint(i)))
 	}
 	return err
 }
 
-func appendedTwo(t *testing.T, conn *bus.Conn) {
+func appendedThree(t *testing.T, conn *bus.Conn) {
 	t.Helper()
 	_, steps, err := conn.OpenJournal(t.Context(), identity("pool-1"))
-	if err != nil || len(steps) != 2 {
-		t.Fatalf("%d steps, %v; want 2", len(steps), err)
+	if err != nil || len(steps) != 3 {
+		t.Fatalf("%d steps, %v; want 3", len(steps), err)
 	}
 	for i, s := range steps {
 		if s.GetCandidates()[0].GetText() != fmt.Sprint(i) {
 			t.Errorf("step %d is %v", i, s)
 		}
-	}
-}
-
-// doOne takes a task and is stopped while it is at it.
-func doOne(ctx context.Context, conn *bus.Conn) error {
-	if err := conn.PublishTask(ctx, "r", 1, task("a")); err != nil {
-		return err
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	done := 0
-	err := conn.Consume(ctx, bus.Loop{Source: bus.TaskSource("rollout"), Drain: time.Minute}, func(context.Context, *bus.Delivery) error {
-		done++
-		stop()
-		return nil
-	})
-	if err == nil && done != 1 {
-		return fmt.Errorf("done %d times, want once", done)
-	}
-	return err
-}
-
-func doneOne(t *testing.T, conn *bus.Conn) {
-	t.Helper()
-	d, err := conn.Depth(t.Context(), bus.TaskSource("rollout"))
-	if err != nil || d.Waiting+d.InFlight != 0 {
-		t.Errorf("%+v, %v; want an empty queue", d, err)
 	}
 }
 
@@ -286,62 +162,192 @@ func updatedOne(t *testing.T, conn *bus.Conn) {
 	}
 }
 
-// TestRestart: a worker and a follower outlive a restart of the server, and miss nothing.
-func TestRestart(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	server, err := devstack.StartNATS(dir, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func deleteOne(ctx context.Context, conn *bus.Conn) error {
+	if _, err := conn.KV("runs").Create(ctx, "key", []byte("0")); err != nil {
+		return err
 	}
-	cfg := devstack.TestConfig(server.URL())
-	conn := devstack.TestConn(t, cfg)
-	if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
-		t.Fatal(err)
-	}
-	done, seen := make(chan string, 8), make(chan string, 8)
-	consume(t, conn, bus.Loop{}, func(_ context.Context, d *bus.Delivery) error {
-		done <- d.Event.GetTask().GetId()
-		return nil
-	})
-	following, stop := context.WithCancel(t.Context())
-	var followed sync.WaitGroup
-	followed.Go(func() {
-		o := bus.FollowOptions{Filters: []string{bus.RunFilter(bus.Trajectories, "r")}}
-		if err := conn.Follow(following, bus.Trajectories, o, func(m *bus.Message) error { seen <- m.Subject; return nil }); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() { stop(); followed.Wait() })
-	for _, name := range []string{"before", "after"} {
-		id := identity("pool-" + name)
-		if _, err := conn.Publish(t.Context(), bus.TrajectorySubject(id), trajectory(id, "a")); err != nil {
-			t.Fatal(err)
-		}
-		if err := conn.PublishTask(t.Context(), "r", 1, task(name)); err != nil {
-			t.Fatal(err)
-		}
-		expect(t, done, name)
-		expect(t, seen, bus.TrajectorySubject(id))
-		if name == "before" {
-			server.Stop()
-			if server, err = devstack.StartNATS(dir, strings.TrimPrefix(cfg.URL, "nats://")); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(server.Stop)
-		}
+	return conn.KV("runs").Delete(ctx, "key")
+}
+
+func deletedOne(t *testing.T, conn *bus.Conn) {
+	t.Helper()
+	if _, _, err := conn.KV("runs").Get(t.Context(), "key"); !errors.Is(err, bus.ErrNotFound) {
+		t.Errorf("%v, want ErrNotFound", err)
 	}
 }
 
-// expect takes one value, in a time that allows for a server's start and missed heartbeats.
-func expect(t *testing.T, from <-chan string, want string) {
+func purgeTasks(ctx context.Context, conn *bus.Conn) error {
+	if err := conn.PublishTask(ctx, "r", 1, task("a")); err != nil {
+		return err
+	}
+	return conn.Purge(ctx, bus.Tasks, bus.RunFilter(bus.Tasks, "r"))
+}
+
+func doneAll(t *testing.T, conn *bus.Conn) {
 	t.Helper()
+	d, err := conn.Depth(t.Context(), bus.TaskSource("rollout"))
+	if err != nil || d.Waiting+d.InFlight != 0 {
+		t.Errorf("%+v, %v; want an empty queue", d, err)
+	}
+}
+
+func applyAgain(ctx context.Context, conn *bus.Conn) error {
+	return conn.Apply(ctx, bus.NewTopology(devstack.TestConfig("")))
+}
+
+func noCheck(*testing.T, *bus.Conn) {}
+
+func addKind(ctx context.Context, conn *bus.Conn) error { return conn.AddKind(ctx, "shout") }
+
+func addedKind(t *testing.T, conn *bus.Conn) {
+	t.Helper()
+	if _, err := conn.Depth(t.Context(), bus.TaskSource("shout")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFaultsOfSettling: whatever happens to what a worker says of a message, the message is settled in the end, its dead
+// letter is one, and a handler is called again only where nobody can know that it need not be.
+func TestFaultsOfSettling(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for name, c := range map[string]struct {
+		fault.Write
+		handle func(ctx context.Context, delivered int) error
+		// most is how often the handler may be called at most.
+		most, letters int
+	}{
+		"ack":         {fault.Write{Subject: "$JS.ACK.TASKS", Contains: "+ACK"}, func(context.Context, int) error { return nil }, 1, 0},
+		"nak":         {fault.Write{Subject: "$JS.ACK.TASKS", Contains: "-NAK"}, failFirst(boom), 2, 0},
+		"in progress": {fault.Write{Subject: "$JS.ACK.TASKS", Contains: "+WPI"}, longerThanALease, 1, 0},
+		"dead letter": {fault.Write{Subject: bus.DeadSubject("rollout", "r")}, never(boom), 1, 1},
+		"term":        {fault.Write{Subject: "$JS.ACK.TASKS", Contains: "+TERM"}, never(boom), 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inPairs(t, c.Write, func(t *testing.T, arm func(*fault.Link)) {
+				cfg := devstack.TestConfig(devstack.TestNATS(t))
+				cfg.AckWait = patientLease
+				l, through, past := faulty(t, cfg)
+				arm(l)
+				if err := past.PublishTask(t.Context(), "r", 1, task("a")); err != nil {
+					t.Fatal(err)
+				}
+				var called atomic.Int64
+				stop := consume(t, through, bus.Loop{Drain: time.Minute}, func(ctx context.Context, d *bus.Delivery) error {
+					called.Add(1)
+					return c.handle(ctx, d.Delivered)
+				})
+				settled(t, past)
+				stop()
+				if n := int(called.Load()); n > c.most {
+					t.Errorf("handled %d times, want %d at most", n, c.most)
+				}
+				if n := len(dead(t, past)); n != c.letters {
+					t.Errorf("%d dead letters, want %d", n, c.letters)
+				}
+			})
+		})
+	}
+}
+
+// patientLease outlasts a lost heartbeat and the reconnection after it.
+const patientLease = 4 * time.Second
+
+func longerThanALease(ctx context.Context, _ int) error {
 	select {
-	case have := <-from:
-		if have != want {
-			t.Fatalf("%s, want %s", have, want)
+	case <-ctx.Done():
+	case <-time.After(patientLease * 3 / 2):
+	}
+	return nil
+}
+
+func failFirst(err error) func(context.Context, int) error {
+	return func(_ context.Context, delivered int) error {
+		if delivered == 1 {
+			return err
 		}
-	case <-time.After(40 * time.Second):
-		t.Fatalf("%s never came", want)
+		return nil
+	}
+}
+
+func never(err error) func(context.Context, int) error {
+	return func(context.Context, int) error { return bus.Permanent(err) }
+}
+
+// TestFaultsOfSweeping: what the server gave up has one dead letter and is off the queue.
+func TestFaultsOfSweeping(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]fault.Write{
+		"dead letter":         {Subject: bus.DeadSubject("rollout", "r")},
+		"delete the task":     {Subject: "$JS.API.STREAM.MSG.DELETE.TASKS"},
+		"delete the advisory": {Subject: "$JS.API.STREAM.MSG.DELETE.ADVISORY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inPairs(t, w, func(t *testing.T, arm func(*fault.Link)) {
+				cfg := devstack.TestConfig(devstack.TestNATS(t))
+				cfg.MaxDeliver = 1
+				l, through, past := faulty(t, cfg)
+				if err := past.PublishTask(t.Context(), "r", 1, task("a")); err != nil {
+					t.Fatal(err)
+				}
+				past.Exhaust(t, bus.TaskSource("rollout"))
+				arm(l)
+				if err := through.SweepAdvisories(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if n := len(dead(t, past)); n != 1 || messages(t, past, bus.Tasks) != 0 || messages(t, past, bus.Advisory) != 0 {
+					t.Errorf("%d dead letters, %d tasks, %d advisories; want 1, 0, 0", n, messages(t, past, bus.Tasks), messages(t, past, bus.Advisory))
+				}
+			})
+		})
+	}
+}
+
+// TestFaultsOfLeases: a leader leads on through a fault of its lease, in one term, and whoever comes next need not wait
+// for longer than the lease.
+func TestFaultsOfLeases(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault.Write
+		lasts time.Duration
+	}{
+		"take":      {fault.Write{Subject: "$KV.leases.x"}, 0},
+		"renew":     {fault.Write{Subject: "$KV.leases.x", Skip: 1}, patientLease},
+		"give back": {fault.Write{Subject: "$KV.leases.x", Contains: "KV-Operation: DEL"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inPairs(t, c.Write, func(t *testing.T, arm func(*fault.Link)) {
+				cfg := devstack.TestConfig(devstack.TestNATS(t))
+				cfg.LeaseTTL = patientLease
+				l, through, past := faulty(t, cfg)
+				arm(l)
+				var terms atomic.Int64
+				term := func(conn *bus.Conn, lasts time.Duration) {
+					t.Helper()
+					ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+					err := conn.Elect(ctx, "x", func(leading context.Context, _ uint64) error {
+						defer stop()
+						terms.Add(1)
+						select {
+						case <-leading.Done():
+							return fmt.Errorf("stopped leading: %w", context.Cause(leading))
+						case <-time.After(lasts):
+							return nil
+						}
+					})
+					if err != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+						t.Errorf("elect: %v, %v", err, ctx.Err())
+					}
+				}
+				term(through, c.lasts)
+				term(past, 0)
+				if n := terms.Load(); n != 2 {
+					t.Errorf("%d terms, want one each", n)
+				}
+			})
+		})
 	}
 }
