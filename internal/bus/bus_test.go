@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -54,6 +56,29 @@ func TestResultsAreWrittenOnce(t *testing.T) {
 		if have := m.Get(header); have != want {
 			t.Errorf("%s = %q, want %q", header, have, want)
 		}
+	}
+}
+
+// TestFactsAreWrittenOnce: on a stream that takes several messages on a subject too, an event named by its subject is
+// there once, however long ago it was first published.
+func TestFactsAreWrittenOnce(t *testing.T) {
+	t.Parallel()
+	conn, subject := devstack.TestBus(t), bus.TrainingSubject("r", 1, "own", "checkpoint")
+	checkpoint := func(id string) *pb.Event {
+		return &pb.Event{Run: "r", Generation: 1, Body: &pb.Event_Checkpoint{Checkpoint: &pb.Checkpoint{Id: id, ElapsedMs: int64(len(id))}}}
+	}
+	first, err := proto.Marshal(checkpoint("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.PublishRaw(t, subject, first) // without an id: the server knows none any more
+	for id, conflict := range map[string]bool{"a": false, "b": true} {
+		if ack, err := conn.Publish(t.Context(), subject, checkpoint(id)); err != nil || !ack.Existing || ack.Conflict != conflict {
+			t.Errorf("%s: %+v, %v", id, ack, err)
+		}
+	}
+	if n := messages(t, conn, bus.Training); n != 1 {
+		t.Errorf("%d messages, want 1", n)
 	}
 }
 

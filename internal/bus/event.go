@@ -48,7 +48,7 @@ const (
 // fill completes an event's envelope.
 func (c *Conn) fill(subject string, ev *pb.Event) {
 	if ev.GetId() == "" {
-		ev.Id = strings.TrimPrefix(subject, prefix+".")
+		ev.Id = idOf(subject)
 		if ev.GetTask() != nil { // a finished task may come again, within the server's window of message ids too
 			ev.Id += "." + strconv.FormatUint(rand.Uint64(), 36)
 		}
@@ -60,6 +60,9 @@ func (c *Conn) fill(subject string, ev *pb.Event) {
 		ev.Producer = c.producer
 	}
 }
+
+// idOf is the id of an event that is alone on its subject.
+func idOf(subject string) string { return strings.TrimPrefix(subject, prefix+".") }
 
 // encode makes the message of an event; a large one goes to the blob store first.
 func (c *Conn) encode(ctx context.Context, subject string, ev *pb.Event) (*nats.Msg, error) {

@@ -30,8 +30,8 @@ type Ack struct {
 }
 
 // Publish writes an event and waits for its acknowledgement. It fills in what the envelope lacks; an id made here is
-// the subject, so one who publishes several events on a subject sets it. On a stream that is written once it is no
-// error that the result is there.
+// the subject, and then the event is the only one there for ever: one who publishes several on a subject sets it. It is
+// no error that it is there.
 func (c *Conn) Publish(ctx context.Context, subject string, ev *pb.Event) (Ack, error) {
 	s, err := ParseSubject(subject)
 	if err != nil {
@@ -42,10 +42,15 @@ func (c *Conn) Publish(ctx context.Context, subject string, ev *pb.Event) (Ack, 
 	if err != nil {
 		return Ack{}, err
 	}
-	ack, err := c.publish(ctx, msg)
 	f := families[s.Family]
+	once := f.once // by its stream
+	var opts []jetstream.PublishOpt
+	if !once && ev.GetId() == idOf(subject) {
+		once, opts = true, append(opts, jetstream.WithExpectLastSequencePerSubject(0)) // the window of message ids is hours
+	}
+	ack, err := c.publish(ctx, msg, opts...)
 	switch {
-	case isSubjectTaken(err), err == nil && ack.Duplicate && f.once:
+	case isSubjectTaken(err), isWrongSequence(err), err == nil && ack.Duplicate && once:
 		return c.existing(ctx, f.stream, msg)
 	case err != nil:
 		return Ack{}, fmt.Errorf("publish to %s: %w", subject, err)
