@@ -134,14 +134,18 @@ func (d *desk) wish(want string) func(context.Context, request) (runstate.Contro
 		if err != nil {
 			return runstate.Control{}, fmt.Errorf("run %s: %w", r.Run, err)
 		}
-		if state, err := runstate.Unmarshal(value); err != nil {
-			return runstate.Control{}, err
-		} else if state.Finished {
-			return runstate.Control{}, fmt.Errorf("%w: run %s is finished: %s", ErrRefused, r.Run, state.Reason)
-		}
-		control, revision, err := readControl(ctx, kv, r.Run)
+		state, err := runstate.Unmarshal(value)
 		if err != nil {
 			return runstate.Control{}, err
+		}
+		control, revision, err := readControl(ctx, kv, r.Run)
+		switch {
+		case err != nil:
+			return runstate.Control{}, err
+		case state.Finished && want == runstate.WantCancel && control.Want == want:
+			return control, nil // asked again, because the answer was lost
+		case state.Finished:
+			return runstate.Control{}, fmt.Errorf("%w: run %s is finished: %s", ErrRefused, r.Run, state.Reason)
 		}
 		control.Want, control.Reason, control.By = want, r.Reason, r.By
 		control.Calls, control.Tokens = max(control.Calls, r.Calls), max(control.Tokens, r.Tokens)

@@ -69,13 +69,21 @@ func (e *RequestError) Error() string { return e.Text }
 // ErrNobody means: nobody serves this request.
 var ErrNobody = errors.New("no coordinator answers")
 
-// Request asks the coordinator.
+// Request asks the coordinator, again if its answer does not come: every request may be done twice.
 func (c *Conn) Request(ctx context.Context, endpoint string, in []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	reply, err := c.nc.RequestWithContext(ctx, APISubject(endpoint), in)
+	var reply *nats.Msg
+	nobody := false
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		reply, err = c.nc.RequestWithContext(ctx, APISubject(endpoint), in)
+		if nobody = errors.Is(err, nats.ErrNoResponders); nobody {
+			return nil // that is an answer
+		}
+		return err
+	})
 	switch {
-	case errors.Is(err, nats.ErrNoResponders):
+	case nobody:
 		return nil, fmt.Errorf("%w at %s; start one (`ratchet up`, or bin/coordinator)", ErrNobody, c.cfg.URL)
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("ask the coordinator to %s: it is there but did not answer in time; see its log: %w", endpoint, c.explain(err))
