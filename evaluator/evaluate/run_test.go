@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/app"
+	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
@@ -17,15 +18,14 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// role is the whole evaluator as a pod runs it, and a connection of the test's own to its bus.
+// role is where evaluators run as pods run them, and a connection of the test's own to their bus.
 type role struct {
-	conn    *bus.Conn
-	judge   *scriptedJudge
-	stop    context.CancelFunc
-	stopped <-chan error
+	cfg   config.Config
+	conn  *bus.Conn
+	judge *scriptedJudge
 }
 
-func startRole(t *testing.T) *role {
+func openRole(t *testing.T) *role {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Bus = devstack.TestConfig(devstack.TestNATS(t))
@@ -35,26 +35,44 @@ func startRole(t *testing.T) *role {
 	if err := errors.Join(conn.Apply(t.Context(), bus.NewTopology(cfg.Bus)), conn.AddJudge(t.Context(), "llm")); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	env, err := app.Open(ctx, "evaluator", cfg, io.Discard)
+	blobs, err := blob.Open(t.Context(), cfg.Blob)
 	if err != nil {
 		t.Fatal(err)
 	}
 	judge := newScriptedJudge(t)
-	spec, err := json.Marshal(testSpec(t, env.Blobs, judge.url))
+	spec, err := json.Marshal(testSpec(t, blobs, judge.url))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.KV(runstate.Bucket).Create(ctx, runstate.SpecKey("r"), spec); err != nil {
+	if _, err := conn.KV(runstate.Bucket).Create(t.Context(), runstate.SpecKey("r"), spec); err != nil {
 		t.Fatal(err)
 	}
-	stopped := make(chan error, 1)
-	go func() {
-		defer env.Close()
-		stopped <- Run(ctx, env)
-	}()
-	return &role{conn: conn, judge: judge, stop: stop, stopped: stopped}
+	return &role{cfg: cfg, conn: conn, judge: judge}
 }
+
+// process is one evaluator.
+type process struct {
+	env     *app.Env
+	ctx     context.Context
+	stop    context.CancelFunc
+	stopped chan error
+}
+
+// process connects an evaluator to the bus at url.
+func (r *role) process(t *testing.T, url string) *process {
+	t.Helper()
+	cfg := r.cfg
+	cfg.Bus.URL = url
+	env, err := app.Open(t.Context(), "evaluator", cfg, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(env.Close)
+	ctx, stop := context.WithCancel(t.Context())
+	return &process{env: env, ctx: ctx, stop: stop, stopped: make(chan error, 1)}
+}
+
+func (p *process) run() { p.stopped <- Run(p.ctx, p.env) }
 
 // until follows a stream until n messages match.
 func (r *role) until(t *testing.T, stream, filter string, n int) {
@@ -106,7 +124,9 @@ func (r *role) evaluate(t *testing.T, g, incumbent int, answer string) *pb.Decis
 // explanation; no byte of it may be found anywhere on the bus.
 func TestRole(t *testing.T) {
 	t.Parallel()
-	r := startRole(t)
+	r := openRole(t)
+	p := r.process(t, r.cfg.Bus.URL)
+	go p.run()
 	if d := r.evaluate(t, 0, -1, "no idea"); d.GetRuling() != pb.Ruling_RULING_BASELINE {
 		t.Errorf("generation 0: got %v: %s", d.GetRuling(), d.GetReason())
 	}
@@ -116,8 +136,8 @@ func TestRole(t *testing.T) {
 	if d := r.evaluate(t, 2, 1, "no idea"); d.GetRuling() != pb.Ruling_RULING_REJECT {
 		t.Errorf("generation 2: got %v: %s", d.GetRuling(), d.GetReason())
 	}
-	r.stop()
-	if err := <-r.stopped; err != nil {
+	p.stop()
+	if err := <-p.stopped; err != nil {
 		t.Errorf("stopped with %v", err)
 	}
 	checkNoGold(t, r.conn)

@@ -1,0 +1,102 @@
+package evaluate
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/fault"
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+)
+
+// TestFaultsOfEvaluating: every write of an evaluator meets a fault, or is its last or the last before its last. There is
+// one verdict on each trajectory, one report, one decision and one promotion, and nothing is judged for nothing.
+func TestFaultsOfEvaluating(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]fault.Write{
+		"verdict":              {Subject: "ratchet.v1.verdict.llm.r"},
+		"ack of a trajectory":  {Subject: "$JS.ACK.TRAJECTORIES.judge-llm", Contains: "+ACK"},
+		"report":               {Subject: evalSubject("r", 0, "own", "report", 3)},
+		"decision":             {Subject: evalSubject("r", 0, "own", "decision", 3)},
+		"promotion":            {Subject: "$KV.models.promoted.r"},
+		"ack of an evaluation": {Subject: "$JS.ACK.TASKS.evaluate", Contains: "+ACK"},
+	} {
+		for _, k := range fault.All {
+			t.Run(name+" "+k.String(), func(t *testing.T) {
+				t.Parallel()
+				r := openRole(t)
+				link := fault.NewLink(t, r.cfg.Bus.URL)
+				happened := link.Arm(w, k)
+				first, second := r.process(t, link.URL()), r.process(t, r.cfg.Bus.URL)
+				go first.run()
+				go func() {
+					<-happened
+					if k.Deadly() {
+						first.die()
+						second.run()
+					}
+				}()
+				defer func() { first.stop(); second.stop() }()
+				if d := r.evaluate(t, 0, -1, "right answer"); d.GetRuling() != pb.Ruling_RULING_BASELINE {
+					t.Errorf("got %v: %s", d.GetRuling(), d.GetReason())
+				}
+				r.settled(t)
+				select {
+				case <-happened:
+				default:
+					t.Error("the fault never happened")
+				}
+				r.settled(t)
+				for stream, want := range map[string]int{bus.Verdicts: 3 * questions, bus.Evals: 2, bus.Dead: 0} {
+					if n := countOf(t, r.conn, stream); n != want {
+						t.Errorf("%s: %d messages, want %d", stream, n, want)
+					}
+				}
+				history, err := r.conn.KV(modelsBucket).History(t.Context(), promotedKey("r"))
+				if err != nil || len(history) != 1 {
+					t.Errorf("promoted %d times (%v), want once", len(history), err)
+				}
+				// Draft and answer are a call each; one who dies takes those with it whose verdicts were not out.
+				most := 2 * 3 * questions
+				if k.Deadly() {
+					most += 2 * r.cfg.Evaluator.Slots
+				}
+				if n := r.judge.called(); n > most {
+					t.Errorf("%d calls, want %d at most", n, most)
+				}
+			})
+		}
+	}
+}
+
+// die ends an evaluator as a crash would: nothing of what it does next reaches the bus.
+func (p *process) die() {
+	p.env.Bus.Close()
+	p.stop()
+	<-p.stopped
+}
+
+// settled waits until nothing is left to do.
+func (r *role) settled(t *testing.T) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(time.Minute); ; {
+		var left uint64
+		for _, source := range []bus.Source{bus.TaskSource(taskKind), bus.JudgeSource("llm")} {
+			depth, err := r.conn.Depth(t.Context(), source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left += depth.Waiting + depth.InFlight
+		}
+		if left == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("never settled: %d left", left)
+		}
+	}
+}
