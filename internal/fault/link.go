@@ -61,6 +61,9 @@ func (l *Link) Arm(w Write, k Kind) (happened <-chan struct{}) {
 	})
 }
 
+// Cut is the death of the client without a write of its own: nothing that it sends arrives any more.
+func (l *Link) Cut() { l.trap.die() }
+
 // passage is one connection through a link.
 type passage struct {
 	*Link

@@ -64,3 +64,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	happened()
 	panic(http.ErrAbortHandler)
 }
+
+// Revive lets a proxy that a death has closed pass requests again: its address is known to whoever goes on.
+func (p *Proxy) Revive() {
+	p.trap.mu.Lock()
+	defer p.trap.mu.Unlock()
+	p.trap.dead = false
+}
