@@ -1,7 +1,6 @@
 package blob_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,15 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +24,11 @@ import (
 // minioEnv is the path of a MinIO server's program. MinIO is AGPL and unmaintained, so it is a process beside the
 // tests and no dependency; `make test-s3` builds it and sets this.
 const minioEnv = "RATCHET_MINIO"
+
+func TestMinIOFaults(t *testing.T) {
+	t.Parallel()
+	testFaults(t, func(t *testing.T) config.Blob { return minio(t) })
+}
 
 // server is one MinIO for all tests of this binary.
 var server struct {
@@ -195,85 +195,4 @@ func TestMinIOOpenURI(t *testing.T) {
 	if _, err := blob.OpenURI(t.Context(), cfg, ref.URI+".none"); !errors.Is(err, blob.ErrNotFound) {
 		t.Errorf("error %v, want ErrNotFound", err)
 	}
-}
-
-// The reply to a write that was done is lost: the writer still learns that it was its own write.
-func TestMinIOLostReply(t *testing.T) {
-	t.Parallel()
-	cfg := minio(t)
-	openMinIO(t, cfg) // makes the bucket
-	proxy := newCuttingProxy(t, cfg.Endpoint)
-	cfg.Endpoint = proxy.URL
-	s := openMinIO(t, cfg)
-
-	proxy.cut.Store(1)
-	if created, err := s.PutIfAbsent(t.Context(), "lost", strings.NewReader("mine"), 4); !created || err != nil {
-		t.Errorf("created %t, error %v; want the write to be recognised", created, err)
-	}
-	if proxy.cut.Load() != 0 {
-		t.Error("no reply was lost")
-	}
-	if created, err := s.PutIfAbsent(t.Context(), "lost", strings.NewReader("his!"), 4); created || err != nil {
-		t.Errorf("another writer: created %t, error %v; want false", created, err)
-	}
-	if got, err := blob.ReadAll(t.Context(), s, "lost", 4); err != nil || string(got) != "mine" {
-		t.Errorf("read %q, error %v", got, err)
-	}
-}
-
-// The reply is lost and the writer with it: the next try of the same content is success.
-func TestMinIOLostWriter(t *testing.T) {
-	t.Parallel()
-	cfg := minio(t)
-	openMinIO(t, cfg)
-	proxy := newCuttingProxy(t, cfg.Endpoint)
-	cfg.Endpoint = proxy.URL
-	s := openMinIO(t, cfg)
-
-	data := bytes.Repeat([]byte("example\n"), 1000)
-	ctx, cancel := context.WithCancel(t.Context())
-	proxy.cut.Store(1)
-	proxy.onCut = cancel
-	if _, err := blob.PutContent(ctx, s, "parts", "jsonl", data); err == nil {
-		t.Fatal("the write succeeded though its writer was stopped")
-	}
-	ref, err := blob.PutContent(t.Context(), s, "parts", "jsonl", data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := blob.Verified(t.Context(), s, ref.Key, ref.SHA256); err != nil {
-		t.Error(err)
-	}
-}
-
-// cuttingProxy passes requests on, and cuts the connection instead of passing on the answer to one PUT while cut is 1.
-type cuttingProxy struct {
-	*httptest.Server
-	cut   atomic.Int32
-	onCut func()
-}
-
-func newCuttingProxy(t *testing.T, endpoint string) *cuttingProxy {
-	t.Helper()
-	target, err := url.Parse(endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &cuttingProxy{onCut: func() {}}
-	pass := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.Out.Host = r.In.Host // what the client has signed
-		},
-		ModifyResponse: func(res *http.Response) error {
-			if isPut := res.Request.Method == http.MethodPut; isPut && res.StatusCode == http.StatusOK && p.cut.CompareAndSwap(1, 0) {
-				p.onCut()
-				panic(http.ErrAbortHandler)
-			}
-			return nil
-		},
-	}
-	p.Server = httptest.NewServer(pass)
-	t.Cleanup(p.Close)
-	return p
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 	"github.com/ratchet-rl/ratchet/internal/fault"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -273,6 +276,39 @@ func failFirst(err error) func(context.Context, int) error {
 
 func never(err error) func(context.Context, int) error {
 	return func(context.Context, int) error { return bus.Permanent(err) }
+}
+
+// TestFaultsOfClaims: a large result whose blob met a fault is there once, and whole, after its task came again.
+func TestFaultsOfClaims(t *testing.T) {
+	t.Parallel()
+	for _, k := range fault.Pair {
+		t.Run(k.String(), func(t *testing.T) {
+			t.Parallel()
+			blobs, err := blob.Open(t.Context(), config.Blob{URL: "file://" + t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			store, id := &fault.Store{Store: blobs}, identity("pool-1")
+			conn, answer := busWith(t, bus.Options{Role: "test", Log: devstack.TestLog(t), Blobs: store}), strings.Repeat("long ", 100_000)
+			if err := conn.PublishTask(t.Context(), "r", 1, task("a")); err != nil {
+				t.Fatal(err)
+			}
+			happened := store.Arm("events/", 0, k)
+			consume(t, conn, bus.Loop{}, func(ctx context.Context, _ *bus.Delivery) error {
+				_, err := conn.Publish(ctx, bus.TrajectorySubject(id), trajectory(id, answer))
+				return err
+			})
+			settled(t, conn)
+			expectFault(t, "blob", happened)
+			m, err := conn.Last(t.Context(), bus.Trajectories, bus.TrajectorySubject(id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev, err := m.Event(t.Context()); err != nil || ev.GetTrajectory().GetAnswer() != answer || len(dead(t, conn)) != 0 {
+				t.Errorf("%v, %d dead letters; want the answer whole", err, len(dead(t, conn)))
+			}
+		})
+	}
 }
 
 // TestFaultsOfSweeping: what the server gave up has one dead letter and is off the queue.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/fault"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -175,30 +175,22 @@ func TestBuildAfterCrash(t *testing.T) {
 	undisturbed := newBench(t)
 	undisturbed.record(undisturbed.few()...)
 	want := undisturbed.build(1)
-	for _, done := range []bool{false, true} {
+	for _, k := range fault.Pair {
 		b := newBench(t)
 		b.record(b.few()...)
-		store := &faulty{Store: b.blobs, done: done}
+		store := &fault.Store{Store: b.blobs}
 		b.blobs = store
 		builder := b.builder()
 		builder.partSize = len(want.bytes) / 3
-		for store.failAt = 1; ; store.failAt++ {
-			store.puts = 0
-			err := builder.handle(t.Context(), b.task(1, buildTask))
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, errInjected) {
-				t.Fatal(err)
-			}
-		}
+		build := func() error { return builder.handle(t.Context(), b.task(1, buildTask)) }
+		eachWriteFails(t, store, k, build)
 		got := b.readMixture(1)
 		if !bytes.Equal(got.bytes, want.bytes) || len(got.manifest.Parts) < 2 {
 			t.Errorf("%d parts of other bytes than an undisturbed build's", len(got.manifest.Parts))
 		}
-		store.puts = 0
-		if err := builder.handle(t.Context(), b.task(1, buildTask)); err != nil || store.puts != 0 {
-			t.Errorf("delivered again, the task made %d writes (%v), want none", store.puts, err)
+		store.Arm("", 0, fault.Refused)
+		if err := build(); err != nil {
+			t.Errorf("delivered again, the task writes again: %v", err)
 		}
 		b.readMixture(1)
 	}

@@ -1,15 +1,14 @@
 package bridge
 
 import (
-	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/ratchet-rl/ratchet/internal/blob"
+	"github.com/ratchet-rl/ratchet/internal/fault"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -70,24 +69,19 @@ func TestReadCheckpointRefuses(t *testing.T) {
 // lost, and fetches the checkpoint on another machine.
 func TestCheckpointRoundTrip(t *testing.T) {
 	t.Parallel()
-	for _, done := range []bool{false, true} {
-		store := &faulty{Store: openBlobs(t), done: done}
+	for _, k := range fault.Pair {
+		store := &fault.Store{Store: openBlobs(t)}
 		c, err := readCheckpoint(trained(t, map[string]string{"model": "weights", "sub/config.json": "{}"}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var uri string
-		for store.failAt = 1; ; store.failAt++ {
-			store.puts = 0
-			if uri, err = c.upload(t.Context(), store, "checkpoints/run/1/own"); err == nil {
-				break
-			}
-			if !errors.Is(err, errInjected) {
-				t.Fatal(err)
-			}
-		}
-		if store.failAt != 4 { // two files, checkpoint.json, then none fails
-			t.Errorf("upload made %d writes, want 3", store.failAt-1)
+		writes := eachWriteFails(t, store, k, func() (err error) {
+			uri, err = c.upload(t.Context(), store, "checkpoints/run/1/own")
+			return err
+		})
+		if writes != 3 {
+			t.Errorf("upload made %d writes, want 3: two files and checkpoint.json", writes)
 		}
 		fetchAndCompare(t, store, &pb.Checkpoint{Id: c.id(), Sha256: c.sha256, Uri: uri})
 	}
@@ -136,30 +130,4 @@ func TestFetchRefusesDamage(t *testing.T) {
 	if _, err := os.Stat(s.folder(c.id())); err == nil {
 		t.Error("the damaged checkpoint was shelved")
 	}
-}
-
-// errInjected is what a faulty store answers.
-var errInjected = errors.New("injected fault")
-
-// faulty is a store whose write number failAt fails: refused, or done with the reply lost.
-type faulty struct {
-	blob.Store
-
-	failAt, puts int
-	done         bool
-	// only, when set, fails every write whose key contains it.
-	only string
-}
-
-func (f *faulty) PutIfAbsent(ctx context.Context, key string, body io.Reader, size int64) (bool, error) {
-	f.puts++
-	if f.puts != f.failAt && (f.only == "" || !strings.Contains(key, f.only)) {
-		return f.Store.PutIfAbsent(ctx, key, body, size)
-	}
-	if f.done {
-		if _, err := f.Store.PutIfAbsent(ctx, key, body, size); err != nil {
-			return false, err
-		}
-	}
-	return false, errInjected
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -259,6 +260,46 @@ func TestJobIsAdopted(t *testing.T) {
 	}
 	if len(reports) != 2 || reports[1].Loss != 0.5 {
 		t.Errorf("progress %v, want what was reported before and after the crash", reports)
+	}
+}
+
+// TestFaultsOfStartingAJob: a job that could not be started, or whose bridge went before it let the job go, has run
+// nothing and holds no lock; the next attempt starts it, once.
+func TestFaultsOfStartingAJob(t *testing.T) {
+	t.Parallel()
+	for name, obstacle := range map[string]string{
+		"refused":          "stdout.log",       // cannot be made: no process is started
+		"not written down": "process.json.tmp", // cannot be made: the process is there and is not let go, as if its bridge had died
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, starts := testCommand(t), filepath.Join(t.TempDir(), "starts")
+			j := shellJob(`echo start >>"$2"; echo weights >"$1/model"`, starts)
+			f := folder(filepath.Join(c.directory, j.name))
+			if err := os.MkdirAll(f.path(obstacle), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Train(t.Context(), j, func(progress) {}); err == nil || bus.IsPermanent(err) {
+				t.Errorf("error %v, want one to try again", err)
+			}
+			if !f.releasedWithin(5 * time.Second) {
+				t.Error("a process of the job lives on")
+			}
+			if _, err := os.Stat(starts); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%v: the trainer was started", err)
+			}
+			if err := os.Remove(f.path(obstacle)); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time its answer was lost
+				if _, err := c.Train(t.Context(), j, func(progress) {}); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := countLines(t, starts); n != 1 {
+				t.Errorf("the job was started %d times, want once", n)
+			}
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/fault"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -79,29 +80,36 @@ func TestTrain(t *testing.T) {
 // refused or with a lost reply. The job is not run again for it.
 func TestTrainAfterCrash(t *testing.T) {
 	t.Parallel()
-	for _, done := range []bool{false, true} {
+	for _, k := range fault.Pair {
 		b := newBench(t)
 		starts := filepath.Join(t.TempDir(), "starts")
 		b.trainedBy(copyParts, starts)
 		mixture := b.putMixture(1, "{}\n")
-		store := &faulty{Store: b.blobs, done: done}
+		store := &fault.Store{Store: b.blobs}
 		b.blobs = store
 		task := b.task(1, &pb.Task{Kind: "train", Work: &pb.Task_Train{Train: &pb.Train{Target: "own", Mixture: mixture}}})
-		for store.failAt = 1; ; store.failAt++ {
-			store.puts = 0
-			err := b.trainer().handle(t.Context(), task)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, errInjected) {
-				t.Fatal(err)
-			}
-		}
+		eachWriteFails(t, store, k, func() error { return b.trainer().handle(t.Context(), task) })
 		if n := countLines(t, starts); n != 1 {
 			t.Errorf("the trainer was started %d times, want once", n)
 		}
 		if n := len(b.training(1, "own", "checkpoint")); n != 1 {
 			t.Errorf("%d checkpoints were published, want one", n)
+		}
+	}
+}
+
+// eachWriteFails does something again and again, and is how many writes it has: the first one fails, then the second,
+// until there are no more.
+func eachWriteFails(t *testing.T, store *fault.Store, k fault.Kind, do func() error) (writes int) {
+	t.Helper()
+	for n := 0; ; n++ {
+		store.Arm("", n, k)
+		err := do()
+		if err == nil && n > 0 {
+			return n
+		}
+		if !errors.Is(err, fault.ErrInjected) {
+			t.Fatalf("write %d: error %v, want the fault", n, err)
 		}
 	}
 }
