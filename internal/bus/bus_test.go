@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,16 +15,6 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
-
-func identity(question string) *pb.Identity {
-	return &pb.Identity{Run: "r", Generation: 1, Target: "own", Purpose: pb.Purpose_PURPOSE_GROW, Question: question}
-}
-
-func trajectory(id *pb.Identity, answer string) *pb.Event {
-	return &pb.Event{Run: id.GetRun(), Generation: id.GetGeneration(), Body: &pb.Event_Trajectory{Trajectory: &pb.Trajectory{
-		Identity: id, Answer: answer, Outcome: pb.Outcome_OUTCOME_COMPLETED, Usage: &pb.Usage{Calls: 3, PromptTokens: 5, CompletionTokens: 7},
-	}}}
-}
 
 func TestResultsAreWrittenOnce(t *testing.T) {
 	t.Parallel()
@@ -99,10 +88,6 @@ func TestLargeEventsAreClaimed(t *testing.T) {
 	}
 }
 
-func step(i int32, text string) *pb.Step {
-	return &pb.Step{Index: i, Candidates: []*pb.Candidate{{Text: text}}, ElapsedMs: int64(i) * 17}
-}
-
 // TestStaleWorkerIsFenced: two workers on one trajectory; the one that comes second cannot go on.
 func TestStaleWorkerIsFenced(t *testing.T) {
 	t.Parallel()
@@ -151,32 +136,6 @@ func TestTwinIsFenced(t *testing.T) {
 	if err := first.Append(t.Context(), step(1, "one")); err != nil {
 		t.Error(err)
 	}
-}
-
-func task(id string) *pb.Task {
-	return &pb.Task{Id: id, Kind: "rollout", Work: &pb.Task_Shard{Shard: &pb.Shard{
-		Target: "own", Purpose: pb.Purpose_PURPOSE_GROW, Samples: 2, Questions: []*pb.Question{{Token: "pool-1"}, {Token: "pool-2"}},
-	}}}
-}
-
-// consume runs a loop until done is closed, and then waits for its end.
-func consume(t *testing.T, conn *bus.Conn, l bus.Loop, handle func(context.Context, *bus.Delivery) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	l.Source = bus.TaskSource("rollout")
-	go func() { ended <- conn.Consume(ctx, l, handle) }()
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-ended; err != nil {
-				t.Errorf("consume: %v", err)
-			}
-		})
-	}
-	t.Cleanup(stop)
-	return stop
 }
 
 func TestOutcomesOfAHandler(t *testing.T) {
@@ -244,37 +203,6 @@ func later(err error) func(int) error {
 		}
 		return nil
 	}
-}
-
-// settled waits until no task is left.
-func settled(t *testing.T, conn *bus.Conn) {
-	t.Helper()
-	for {
-		if messages(t, conn, bus.Tasks) == 0 {
-			return
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal("never settled")
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-func dead(t *testing.T, conn *bus.Conn) []*pb.DeadLetter {
-	t.Helper()
-	var all []*pb.DeadLetter
-	for m, err := range conn.Read(t.Context(), bus.Dead, bus.DeadSubject("rollout", "r")) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		ev, err := m.Event(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, ev.GetDeadLetter())
-	}
-	return all
 }
 
 // TestNothingIsHoarded: a worker holds no more messages than it has slots.

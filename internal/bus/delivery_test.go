@@ -234,20 +234,6 @@ func TestClaimsOfTasks(t *testing.T) {
 	}
 }
 
-func busWith(t *testing.T, o bus.Options) *bus.Conn {
-	t.Helper()
-	cfg := devstack.TestConfig(devstack.TestNATS(t))
-	conn, err := bus.Connect(t.Context(), cfg, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
 func TestElectionOfOneWhoIsGone(t *testing.T) {
 	t.Parallel()
 	conn := devstack.TestBus(t)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,17 +75,6 @@ func TestFaultsOfPublishing(t *testing.T) {
 			}
 		})
 	}
-}
-
-// messages is how many a stream holds.
-func messages(t *testing.T, conn *bus.Conn, stream string) uint64 {
-	t.Helper()
-	streams, err := conn.Streams(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := slices.IndexFunc(streams, func(s bus.StreamState) bool { return s.Name == stream })
-	return streams[i].Messages
 }
 
 // TestFaultsOfWrites: whether a write was refused or done with its reply lost, afterwards it is there once, and the caller

@@ -46,8 +46,8 @@ func readFrame(r *bufio.Reader) (frame, error) {
 		f.reply = string(fields[before])
 	}
 	size, err := strconv.Atoi(string(fields[len(fields)-1]))
-	if err != nil {
-		return f, fmt.Errorf("NATS protocol: size in line %q: %w", line, err)
+	if err != nil || size < 0 {
+		return f, fmt.Errorf("NATS protocol: unexpected size in line %q", line)
 	}
 	payload := make([]byte, size+len("\r\n"))
 	if _, err := io.ReadFull(r, payload); err != nil {
