@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -128,7 +129,7 @@ func (v *check) policy(p Policy) {
 	v.atLeast("policy.candidates", p.Candidates, 1)
 	v.within("policy.temperature", p.Temperature, 0, maxTemperature)
 	v.atLeast("policy.resamples", p.Resamples, 0)
-	v.oneOf("policy.decoding", p.Decoding, DecodingFree, DecodingGrammar)
+	v.oneOf("policy.decoding", cmp.Or(p.Decoding, DecodingFree), DecodingFree, DecodingGrammar) // older commands send none
 }
 
 func (v *check) rankers(r Run) {
