@@ -71,7 +71,11 @@ func Connect(ctx context.Context, cfg config.Bus, o Options) (*Conn, error) {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	nc, err := nats.Connect(cfg.URL, c.options()...)
+	options, err := c.options()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(cfg.URL, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
 	}
@@ -88,10 +92,10 @@ func Connect(ctx context.Context, cfg config.Bus, o Options) (*Conn, error) {
 	return c, nil
 }
 
-func (c *Conn) options() []nats.Option {
+func (c *Conn) options() ([]nats.Option, error) {
 	options := []nats.Option{
 		nats.Name(c.producer),
-		nats.CustomInboxPrefix("_INBOX_" + strings.ReplaceAll(c.role, ".", "_")),
+		nats.CustomInboxPrefix(inboxPrefix(c.role)),
 		nats.MaxReconnects(-1), // the default gives up after two minutes, and the process lives on deaf
 		nats.RetryOnFailedConnect(true),
 		nats.ReconnectWait(reconnectWait),
@@ -103,13 +107,24 @@ func (c *Conn) options() []nats.Option {
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("bus connected", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(c.onError),
 	}
+	if c.cfg.NKeyFile != "" {
+		file := strings.ReplaceAll(c.cfg.NKeyFile, "{role}", c.role)
+		signed, err := nats.NkeyOptionFromSeed(file)
+		if err != nil {
+			return nil, fmt.Errorf("bus.nkey_file of role %s: %w; `ratchet auth init` makes one for each role", c.role, err)
+		}
+		options = append(options, signed)
+	}
 	if c.cfg.CredsFile != "" {
 		options = append(options, nats.UserCredentials(c.cfg.CredsFile))
 	}
 	if c.cfg.CAFile != "" {
 		options = append(options, nats.RootCAs(c.cfg.CAFile))
 	}
-	return options
+	if c.cfg.CertFile != "" {
+		options = append(options, nats.ClientCert(c.cfg.CertFile, c.cfg.KeyFile))
+	}
+	return options, nil
 }
 
 func (c *Conn) awaitConnected(ctx context.Context) error {
@@ -119,7 +134,7 @@ func (c *Conn) awaitConnected(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for NATS at %s: %w; start a nats-server there or set bus.url", c.cfg.URL, ctx.Err())
 		case <-c.closed:
-			return fmt.Errorf("connect to NATS at %s: %w; see bus.creds_file", c.cfg.URL, c.nc.LastError())
+			return fmt.Errorf("connect to NATS at %s: %w; see bus.nkey_file and bus.creds_file", c.cfg.URL, c.nc.LastError())
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Since(said) > 5*time.Second {

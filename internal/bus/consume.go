@@ -113,22 +113,34 @@ func (c *Conn) bindConsumer(ctx context.Context, s Source) (jetstream.Consumer, 
 	begin, said := time.Now(), false
 	for {
 		try, cancel := context.WithTimeout(ctx, requestTimeout)
-		consumer, err := c.js.Consumer(try, s.Stream, s.Consumer)
+		consumer, err := c.consumer(try, s)
 		cancel()
 		if err == nil {
 			return consumer, nil
+		}
+		if errors.Is(err, ErrDenied) {
+			return nil, fmt.Errorf("bind to %s/%s: %w", s.Stream, s.Consumer, err)
 		}
 		if closed := c.isClosed(); closed != nil {
 			return nil, fmt.Errorf("bind to %s/%s: %w", s.Stream, s.Consumer, closed)
 		}
 		if !said && time.Since(begin) > bindPatience {
-			c.log.Info("waiting for the coordinator to make the queue", "stream", s.Stream, "consumer", s.Consumer, "error", c.explain(err))
+			c.log.Info("waiting for the coordinator to make the queue", "stream", s.Stream, "consumer", s.Consumer, "error", err)
 			said = true
 		}
 		if err := wait(ctx, bindEvery); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// consumer asks for a durable consumer.
+func (c *Conn) consumer(ctx context.Context, s Source) (consumer jetstream.Consumer, err error) {
+	err = c.retry(ctx, func(ctx context.Context) error {
+		consumer, err = c.js.Consumer(ctx, s.Stream, s.Consumer)
+		return err
+	})
+	return consumer, err
 }
 
 // dispatch takes a slot, then pulls, then hands over.

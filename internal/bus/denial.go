@@ -20,22 +20,40 @@ const denialRelevance = requestTimeout + attemptTimeout
 // sees nothing but silence until its deadline.
 type denials struct {
 	waiting sync.Map // subject -> context.CancelCauseFunc of the publish in flight
+	trying  sync.Map // *byte, one for each -> context.CancelCauseFunc of any attempt in flight
 
 	mu   sync.Mutex // guards last and at
 	last error
 	at   time.Time
 }
 
-// note keeps the violation, and ends the publish that it is about.
-func (d *denials) note(violation error) {
+// violation is why an attempt was cut short: something was not permitted, perhaps this.
+type violation struct{ error }
+
+func (v violation) Unwrap() error { return v.error }
+
+// about is what two attempts of one request have in common: a consumer made for reading has another name each time,
+// behind its stream's in `$JS.API.CONSUMER.CREATE.<stream>.<name>`.
+func (v violation) about() string {
+	tokens := strings.Split(v.Error(), ".")
+	return strings.Join(tokens[:min(len(tokens), 5)], ".")
+}
+
+// note keeps the violation, and ends the publish that it is about. Of other requests the report does not say which it
+// is about: all in flight are ended, and those that are permitted succeed when they are tried again.
+func (d *denials) note(reason error) {
 	d.mu.Lock()
-	d.last, d.at = violation, time.Now()
+	d.last, d.at = reason, time.Now()
 	d.mu.Unlock()
-	text := violation.Error()
+	text := reason.Error()
 	d.waiting.Range(func(subject, cancel any) bool {
 		if strings.Contains(text, strconv.Quote(subject.(string))) {
-			cancel.(context.CancelCauseFunc)(fmt.Errorf("%w: %w", ErrDenied, violation))
+			cancel.(context.CancelCauseFunc)(fmt.Errorf("%w: %w", ErrDenied, reason))
 		}
+		return true
+	})
+	d.trying.Range(func(_, cancel any) bool {
+		cancel.(context.CancelCauseFunc)(violation{reason})
 		return true
 	})
 }
@@ -56,6 +74,17 @@ func (d *denials) watch(ctx context.Context, subject string) (watched context.Co
 	d.waiting.Store(subject, cancel)
 	return watched, func() {
 		d.waiting.Delete(subject)
+		cancel(nil)
+	}
+}
+
+// cut ends the returned context with a violation when the server denies anything.
+func (d *denials) cut(ctx context.Context) (watched context.Context, uncut func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	key := new(byte)
+	d.trying.Store(key, cancel)
+	return watched, func() {
+		d.trying.Delete(key)
 		cancel(nil)
 	}
 }

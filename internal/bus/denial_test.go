@@ -3,6 +3,8 @@ package bus_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -85,4 +87,70 @@ func TestWrongCredentialsAreSaidAtOnce(t *testing.T) {
 	if err == nil || !strings.Contains(strings.ToLower(err.Error()), "authorization") || ctx.Err() != nil {
 		t.Errorf("%v (%v), want that the server refused the credentials", err, ctx.Err())
 	}
+}
+
+// TestEveryRefusalIsSaidAtOnce, whatever is asked for, and other requests under way come to no harm.
+func TestEveryRefusalIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	conn, id := g.as(t, bus.RoleRollout), identity("pool-1")
+	refused := map[string]func(ctx context.Context) error{
+		"publish": func(ctx context.Context) error {
+			_, err := conn.Publish(ctx, bus.VerdictSubject("llm", id), trajectory(id, "a"))
+			return err
+		},
+		"promote": func(ctx context.Context) error {
+			_, err := conn.KV("models").Create(ctx, "promoted.r", []byte("{}"))
+			return err
+		},
+		"list keys": func(ctx context.Context) error { _, err := conn.KV("runs").Keys(ctx); return err },
+		"read":      func(ctx context.Context) error { return first(conn.Read(ctx, bus.Verdicts)) },
+		"browse":    func(ctx context.Context) error { return first(conn.Browse(ctx, bus.Tasks, ">")) },
+		"look":      func(ctx context.Context) error { _, err := conn.Last(ctx, bus.Evals, ">"); return err },
+		"depth":     func(ctx context.Context) error { _, err := conn.Depth(ctx, bus.TaskSource("train")); return err },
+		"streams":   func(ctx context.Context) error { _, err := conn.Streams(ctx); return err },
+		"purge":     func(ctx context.Context) error { return conn.Purge(ctx, bus.Steps, ">") },
+		"delete":    func(ctx context.Context) error { return conn.Delete(ctx, bus.Steps, 1) },
+		"topology":  func(ctx context.Context) error { return conn.Apply(ctx, bus.NewTopology(g.cfg.Bus)) },
+		"ask":       func(ctx context.Context) error { _, err := conn.Request(ctx, "submit", nil); return err },
+		"elect": func(ctx context.Context) error {
+			return conn.Elect(ctx, "coordinator", func(context.Context, uint64) error { return nil })
+		},
+		"follow": func(ctx context.Context) error {
+			return conn.Follow(ctx, bus.Trajectories, bus.FollowOptions{}, func(*bus.Message) error { return nil })
+		},
+		"serve": func(ctx context.Context) error {
+			return conn.Consume(ctx, bus.Loop{Source: bus.TaskSource("train")}, func(context.Context, *bus.Delivery) error { return nil })
+		},
+	}
+	harmless, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { // what is permitted goes on meanwhile
+		defer close(done)
+		for i := 0; harmless.Err() == nil; i++ {
+			id := identity(fmt.Sprintf("busy-%d", i))
+			if _, err := conn.Publish(t.Context(), bus.TrajectorySubject(id), trajectory(id, "a")); err != nil {
+				t.Errorf("a permitted publish: %v", err)
+			}
+		}
+	}()
+	for name, do := range refused {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		err := do(ctx)
+		cancel()
+		if took := time.Since(began); !errors.Is(err, bus.ErrDenied) || took > 5*time.Second {
+			t.Errorf("%s: %v after %s, want ErrDenied at once", name, err, took)
+		}
+	}
+	stop()
+	<-done
+}
+
+// first is the error of the first message.
+func first(messages iter.Seq2[*bus.Message, error]) error {
+	for _, err := range messages {
+		return err
+	}
+	return nil
 }

@@ -95,3 +95,44 @@ func (c *Conn) Consumers(t testing.TB, stream string) int {
 	}
 	return s.CachedInfo().State.Consumers
 }
+
+// Ask requests an answer, whichever, on any subject.
+func (c *Conn) Ask(ctx context.Context, subject string, data string) error {
+	return c.retry(ctx, func(ctx context.Context) error {
+		_, err := c.nc.RequestWithContext(ctx, subject, []byte(data))
+		return err
+	})
+}
+
+// Say publishes to any subject, with a reply that comes to somebody else; refused is what the server has against it.
+func (c *Conn) Say(t testing.TB, subject, reply string) (refused error) {
+	t.Helper()
+	before := c.nc.LastError()
+	if err := c.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply}); err != nil {
+		t.Fatal(err)
+	}
+	return c.complaint(t, before)
+}
+
+// Hear subscribes to any subject; refused is what the server has against it.
+func (c *Conn) Hear(t testing.TB, subject string) (refused error) {
+	t.Helper()
+	before := c.nc.LastError()
+	sub, err := c.nc.SubscribeSync(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // the server may have refused it
+	return c.complaint(t, before)
+}
+
+func (c *Conn) complaint(t testing.TB, before error) error {
+	t.Helper()
+	if err := c.nc.FlushTimeout(requestTimeout); err != nil {
+		t.Fatal(err)
+	}
+	if now := c.nc.LastError(); now != before { //nolint:errorlint // whether there was another one
+		return now
+	}
+	return nil
+}

@@ -38,6 +38,9 @@ func (c *Conn) Follow(ctx context.Context, stream string, o FollowOptions, fn fu
 		if ctx.Err() != nil {
 			return nil
 		}
+		if errors.Is(err, ErrDenied) {
+			return fmt.Errorf("follow %s: %w", stream, err)
+		}
 		var stop callbackError
 		if errors.As(err, &stop) {
 			return stop.error
@@ -82,12 +85,16 @@ func (c *Conn) followFrom(ctx context.Context, stream string, o FollowOptions, n
 
 // open makes an ordered consumer: ephemeral, without acknowledgements, made again by the client where it left off.
 func (c *Conn) open(ctx context.Context, stream string, o FollowOptions, from uint64) (jetstream.Consumer, jetstream.MessagesContext, error) {
-	consumer, err := c.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: o.Filters, HeadersOnly: o.HeadersOnly, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq: from, InactiveThreshold: time.Minute,
+	var consumer jetstream.Consumer
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		consumer, err = c.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+			FilterSubjects: o.Filters, HeadersOnly: o.HeadersOnly, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq: from, InactiveThreshold: time.Minute,
+		})
+		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("open %s for reading: %w", stream, c.explain(err))
+		return nil, nil, fmt.Errorf("open %s for reading: %w", stream, err)
 	}
 	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, readAheadBytes))
 	if err != nil {
@@ -126,12 +133,7 @@ func (c *Conn) Read(ctx context.Context, stream string, filters ...string) iter.
 // ReadWith is Read with the options of Follow.
 func (c *Conn) ReadWith(ctx context.Context, stream string, o FollowOptions) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		var consumer jetstream.Consumer
-		var messages jetstream.MessagesContext
-		err := c.retry(ctx, func(ctx context.Context) (err error) {
-			consumer, messages, err = c.open(ctx, stream, o, max(o.From, 1))
-			return err
-		})
+		consumer, messages, err := c.open(ctx, stream, o, max(o.From, 1))
 		if err != nil {
 			yield(nil, err)
 			return

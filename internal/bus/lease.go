@@ -29,6 +29,9 @@ func (c *Conn) Elect(ctx context.Context, name string, lead func(ctx context.Con
 		if closed := c.isClosed(); closed != nil {
 			return fmt.Errorf("elect %s: %w", name, closed)
 		}
+		if errors.Is(err, ErrDenied) {
+			return fmt.Errorf("elect %s: %w", name, err)
+		}
 		if !waiting {
 			c.log.Info("waiting for the lease", "lease", name, "reason", err)
 			waiting = true

@@ -151,9 +151,9 @@ type Depth struct {
 func (c *Conn) Depth(ctx context.Context, s Source) (Depth, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	consumer, err := c.js.Consumer(ctx, s.Stream, s.Consumer)
+	consumer, err := c.consumer(ctx, s)
 	if err != nil {
-		return Depth{}, fmt.Errorf("look at %s/%s: %w", s.Stream, s.Consumer, c.explain(err))
+		return Depth{}, fmt.Errorf("look at %s/%s: %w", s.Stream, s.Consumer, err)
 	}
 	info := consumer.CachedInfo()
 	return Depth{Waiting: info.NumPending, InFlight: uint64(info.NumAckPending), Redelivered: uint64(info.NumRedelivered)}, nil
@@ -173,15 +173,19 @@ func (c *Conn) Streams(ctx context.Context) ([]StreamState, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var all []StreamState
-	list := c.js.ListStreams(ctx)
-	for info := range list.Info() {
-		all = append(all, StreamState{
-			Name: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
-			Consumers: info.State.Consumers,
-		})
-	}
-	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("list streams: %w", c.explain(err))
+	err := c.retry(ctx, func(ctx context.Context) error {
+		all = nil
+		list := c.js.ListStreams(ctx)
+		for info := range list.Info() {
+			all = append(all, StreamState{
+				Name: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes,
+				Consumers: info.State.Consumers,
+			})
+		}
+		return list.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
 	}
 	return all, nil
 }

@@ -25,6 +25,7 @@ const (
 // retry tries until the server answers: no answer is no refusal. What is tried must be safe to do twice.
 func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error {
 	var err error
+	denied := ""
 	for attempt := range attempts {
 		if attempt > 0 {
 			if waitErr := wait(ctx, backoff(attempt)); waitErr != nil {
@@ -32,6 +33,13 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 			}
 		}
 		err = c.attempt(ctx, try)
+		if cut := (violation{}); errors.As(err, &cut) {
+			if cut.about() == denied { // the same again: it is about this
+				return fmt.Errorf("%w: %w; these are the credentials of role %s", ErrDenied, cut, c.role)
+			}
+			denied = cut.about()
+			continue
+		}
 		switch {
 		case err == nil || !isTransient(err):
 			return err
@@ -48,9 +56,14 @@ func (c *Conn) attempt(ctx context.Context, try func(context.Context) error) err
 	defer cancel()
 	link := c.link.context()
 	defer context.AfterFunc(link, cancel)()
-	err := try(ctx)
+	watched, uncut := c.denials.cut(ctx)
+	defer uncut()
+	err := try(watched)
 	if errors.Is(err, context.Canceled) && link.Err() != nil {
 		return context.Cause(link)
+	}
+	if cut := (violation{}); errors.Is(err, context.Canceled) && errors.As(context.Cause(watched), &cut) {
+		return cut
 	}
 	return err
 }

@@ -84,17 +84,22 @@ func TestTopology(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/topology.json"
+	golden(t, "testdata/topology.json", string(have)+"\n")
+}
+
+// golden compares with a file; RATCHET_UPDATE=1 writes it.
+func golden(t *testing.T, file, have string) {
+	t.Helper()
 	if os.Getenv("RATCHET_UPDATE") != "" {
-		if err := os.WriteFile(golden, append(have, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(have), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), string(have)+"\n"); diff != "" {
-		t.Errorf("the topology has changed (-golden +now); RATCHET_UPDATE=1 go test ./internal/bus accepts it:\n%s", diff)
+	if diff := cmp.Diff(string(want), have); diff != "" {
+		t.Errorf("it has changed (-%s +now); RATCHET_UPDATE=1 go test ./internal/bus accepts it:\n%s", file, diff)
 	}
 }

@@ -32,9 +32,15 @@ type Config struct {
 type Bus struct {
 	// URL of the NATS servers, comma separated. Defaults to nats://127.0.0.1:4222.
 	URL string `yaml:"url"`
-	// CredsFile is a NATS credentials file, CAFile the authority of its TLS certificate; both optional.
+	// NKeyFile holds the seed of the role's NATS user, as `ratchet auth init` makes them; {role} in the path stands for
+	// the role's name, so that one file serves all. Optional: an open bus asks for none.
+	NKeyFile string `yaml:"nkey_file"`
+	// CredsFile is a NATS credentials file, in place of NKeyFile; CAFile the authority of the servers' TLS certificate,
+	// CertFile and KeyFile the client's own. All optional.
 	CredsFile string `yaml:"creds_file"`
 	CAFile    string `yaml:"ca_file"`
+	CertFile  string `yaml:"cert_file"`
+	KeyFile   string `yaml:"key_file"`
 	// Replicas of every stream and bucket: 1 for one server, 3 for a cluster. Defaults to 1.
 	Replicas int `yaml:"replicas"`
 	// AckWait is how long a silent worker keeps a task; workers say "in progress" every third of it, so it is
@@ -48,6 +54,10 @@ type Bus struct {
 	MaxAckPending int `yaml:"max_ack_pending"`
 	// Kinds are plug-in task kinds; the coordinator makes a queue for each. Defaults to none.
 	Kinds []string `yaml:"kinds"`
+	// Rankers and Judges are plug-ins that follow trajectories, by name; each, as each of Kinds, has a NATS user of its
+	// own. Default to none.
+	Rankers []string `yaml:"rankers"`
+	Judges  []string `yaml:"judges"`
 	// MaxBytes bounds each of nine streams on disk; the server reserves their sum. Defaults to 4 GiB.
 	MaxBytes int64 `yaml:"max_bytes"`
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/ratchet-rl/ratchet/internal/bus"
 )
 
 const (
@@ -23,8 +25,33 @@ const (
 // Server is an embedded nats-server.
 type Server struct{ nats *server.Server }
 
-// StartNATS starts a server with its data under dir. A port of 0 takes a free one.
-func StartNATS(dir, addr string) (*Server, error) {
+// StartNATS starts a server that asks nobody who they are, with its data under dir. A port of 0 takes a free one.
+func StartNATS(dir, addr string) (*Server, error) { return start(dir, addr, "") }
+
+// StartGuarded starts a server with the users, and whatever else of nats-server's configuration, of a file.
+func StartGuarded(dir, addr, conf string) (*Server, error) {
+	if err := adopt(dir); err != nil {
+		return nil, err
+	}
+	return start(dir, addr, conf)
+}
+
+// adopt hands the streams of a server without users to the account that has them where there are users.
+func adopt(dir string) error {
+	ownerless, owned := filepath.Join(dir, "jetstream", "$G"), filepath.Join(dir, "jetstream", bus.Account)
+	if _, err := os.Stat(ownerless); err != nil {
+		return nil
+	}
+	if _, err := os.Stat(owned); err == nil {
+		return nil
+	}
+	if err := os.Rename(ownerless, owned); err != nil {
+		return fmt.Errorf("give the bus's store to account %s: %w", bus.Account, err)
+	}
+	return nil
+}
+
+func start(dir, addr, conf string) (*Server, error) {
 	host, port, err := splitAddr(addr)
 	if err != nil {
 		return nil, err
@@ -35,10 +62,16 @@ func StartNATS(dir, addr string) (*Server, error) {
 	if err := portFree(addr); err != nil {
 		return nil, err
 	}
-	s, err := server.NewServer(&server.Options{
+	options := &server.Options{
 		ServerName: "ratchet", Host: host, Port: port, JetStream: true, StoreDir: filepath.Clean(dir), SyncAlways: true,
 		NoSigs: true, NoLog: true, JetStreamMaxStore: maxStore, MaxPayload: maxPayload,
-	})
+	}
+	if conf != "" {
+		if err := options.ProcessConfigFile(conf); err != nil {
+			return nil, fmt.Errorf("configure the embedded nats-server: %w", err)
+		}
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		return nil, fmt.Errorf("configure the embedded nats-server: %w", err)
 	}
