@@ -138,12 +138,20 @@ func (s site) connect(t *testing.T) *bus.Conn {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cfg, blobs := s.load(t)
-	conn, err := bus.Connect(ctx, cfg.Bus, bus.Options{Role: "e2e", Log: slog.New(slog.DiscardHandler), Blobs: blobs})
+	if key := bus.SeedFile(filepath.Join(s.dir, "users"), bus.RoleOperator); fileExists(key) {
+		cfg.Bus.NKeyFile = key // `ratchet up` made it
+	}
+	conn, err := bus.Connect(ctx, cfg.Bus, bus.Options{Role: bus.RoleOperator, Log: slog.New(slog.DiscardHandler), Blobs: blobs})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
 	return conn
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func (s site) load(t *testing.T) (config.Config, blob.Store) {

@@ -33,6 +33,7 @@ type commands struct {
 	Kind   kindCommand   `cmd:"" group:"act" help:"Manage the kinds of plug-in workers."`
 	Task   taskCommand   `cmd:"" group:"act" help:"Give a plug-in worker a task."`
 
+	Auth       authCommand       `cmd:"" group:"tool" help:"Make the roles' keys for a nats-server of your own."`
 	Decode     decodeCommand     `cmd:"" group:"tool" help:"Print an event of the bus as JSON."`
 	Config     configCommand     `cmd:"" group:"tool" help:"Show the configuration and where each setting comes from."`
 	Pocket     pocketCommand     `cmd:"" group:"tool" help:"Serve, train and measure the embedded policy."`

@@ -75,6 +75,8 @@ func codeOf(err error) int {
 		return exitUsage
 	case errors.Is(err, bus.ErrNotFound):
 		return exitNotFound
+	case errors.Is(err, bus.ErrDenied):
+		return exitRefused
 	case errors.As(err, &answer):
 		return codeOfAnswer(answer.Text)
 	case errors.Is(err, bus.ErrNobody), errors.Is(err, context.DeadlineExceeded):

@@ -73,7 +73,23 @@ func (in *invocation) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, cfg, in.Wait)
+	return open(ctx, keyed(cfg), in.Wait)
+}
+
+// keyed adds the operator's key to the configuration of a running `ratchet up` in up.directory, if nobody has set one.
+func keyed(cfg config.Config) config.Config {
+	if cfg.Bus.NKeyFile != "" || cfg.Bus.CredsFile != "" || cfg.Bus.URL != "nats://"+cfg.Up.Bus {
+		return cfg
+	}
+	if key := bus.SeedFile(usersOf(cfg.Up.Directory), bus.RoleOperator); isFile(key) {
+		cfg.Bus.NKeyFile = key
+	}
+	return cfg
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func open(ctx context.Context, cfg config.Config, wait time.Duration) (*session, error) {
@@ -86,10 +102,12 @@ func open(ctx context.Context, cfg config.Config, wait time.Duration) (*session,
 	})
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	conn, err := bus.Connect(waiting, cfg.Bus, bus.Options{Role: "ratchet", Blobs: lazyBlobs{store}})
+	conn, err := bus.Connect(waiting, cfg.Bus, bus.Options{Role: bus.RoleOperator, Blobs: lazyBlobs{store}})
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case err != nil && !errors.Is(err, context.DeadlineExceeded): // it is there
+		return nil, &failure{code: exitUnreachable, err: err, fix: "name the key of role ratchet with --set bus.nkey_file=FILE; `ratchet up` keeps it in up.directory/users"}
 	case err != nil:
 		return nil, &failure{
 			code: exitUnreachable, err: fmt.Errorf("no bus at %s (waited %s)", cfg.Bus.URL, wait),

@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-rl/ratchet/coordinator/plan"
 	"github.com/ratchet-rl/ratchet/evaluator/evaluate"
 	"github.com/ratchet-rl/ratchet/internal/app"
+	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 	"github.com/ratchet-rl/ratchet/internal/pocket"
@@ -27,11 +28,11 @@ var roles = []struct {
 	name string
 	run  func(context.Context, *app.Env) error
 }{
-	{"coordinator", plan.Run},
-	{"rollout", rollout.Run},
-	{"rank", rank.Run},
-	{"bridge", bridge.Run},
-	{"evaluator", evaluate.Run},
+	{bus.RoleCoordinator, plan.Run},
+	{bus.RoleRollout, rollout.Run},
+	{bus.RoleRank, rank.Run},
+	{bus.RoleBridge, bridge.Run},
+	{bus.RoleEvaluator, evaluate.Run},
 }
 
 // stack is everything in one process:
@@ -59,7 +60,12 @@ func (s *stack) run(ctx context.Context, work func(context.Context, config.Confi
 		return err
 	}
 	defer release()
-	nats, err := devstack.StartNATS(filepath.Join(s.config.Up.Directory, "bus"), s.config.Up.Bus)
+	users := usersOf(s.config.Up.Directory)
+	if _, err := bus.WriteUsers(users, s.config); err != nil {
+		return err
+	}
+	s.config.Bus.NKeyFile, s.config.Bus.CredsFile = bus.SeedFile(users, "{role}"), ""
+	nats, err := devstack.StartGuarded(filepath.Join(s.config.Up.Directory, "bus"), s.config.Up.Bus, filepath.Join(users, bus.UsersFile))
 	if err != nil {
 		return &failure{code: exitFailed, err: err}
 	}
@@ -136,6 +142,9 @@ func (s *stack) roles(ctx context.Context, work func(context.Context, config.Con
 	}
 	return group.Wait()
 }
+
+// usersOf is where an embedded installation keeps its users' keys.
+func usersOf(dir string) string { return filepath.Join(dir, "users") }
 
 // lock keeps a second `ratchet up` off the directory. The kernel releases it, however this process ends.
 func lock(dir string) (release func(), err error) {

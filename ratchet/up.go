@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/ratchet/view"
 )
@@ -51,6 +52,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) error {
 	system := &stack{config: cfg, logs: in.screen, note: in.note, base: noteBase(in)}
 	err = system.run(ctx, func(ctx context.Context, cfg config.Config) error {
 		in.note("up at %s; Ctrl-C stops it. Submit a run with: ratchet submit run.yaml", cfg.Bus.URL)
+		in.note("each role has a key of its own; look around with: nats --nkey %s stream report", bus.SeedFile(usersOf(cfg.Up.Directory), bus.RoleObserver))
 		if c.Submit == "" {
 			<-ctx.Done()
 			return nil

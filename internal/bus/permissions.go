@@ -43,6 +43,14 @@ type Role struct {
 	Answers bool `json:"answers,omitempty"`
 }
 
+// Account is the NATS account of the role's user.
+func (r Role) Account() string {
+	if r.Confined {
+		return r.Name
+	}
+	return Account
+}
+
 // Roles are the roles of an installation and their permissions.
 func Roles(cfg config.Config) ([]Role, error) {
 	known := durables(cfg)
