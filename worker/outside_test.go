@@ -15,27 +15,47 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
 // natsPy is the version that the protocol's page was tried with.
-const natsPy = "nats-py==2.16.0"
+const natsPy = "nats-py[nkeys]==2.16.0"
 
-// outsideBus is a running bus that knows the kind shout, and its URL.
-func outsideBus(t *testing.T) (ctx context.Context, conn *bus.Conn, url string) {
+// outsideBus is a bus that knows the kind shout and lets nobody in without a key, as `ratchet up` makes it; the
+// operator's connection, its URL, and where the key of any plug-in is.
+func outsideBus(t *testing.T) (ctx context.Context, operator *bus.Conn, url, key string) {
 	t.Helper()
-	url = devstack.TestNATS(t)
-	conn = devstack.TestConn(t, devstack.TestConfig(url))
+	users := t.TempDir()
+	if _, err := bus.WriteUsers(users, config.Default()); err != nil {
+		t.Fatal(err)
+	}
+	server, err := devstack.StartGuarded(t.TempDir(), "127.0.0.1:0", filepath.Join(users, bus.UsersFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	if err := conn.Apply(ctx, bus.NewTopology(devstack.TestConfig(url))); err != nil {
+	cfg := devstack.TestConfig(server.URL())
+	cfg.NKeyFile = bus.SeedFile(users, "{role}")
+	connect := func(role string) *bus.Conn {
+		conn, err := bus.Connect(ctx, cfg, bus.Options{Role: role, Log: devstack.TestLog(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		return conn
+	}
+	coordinator := connect(bus.RoleCoordinator)
+	if err := coordinator.Apply(ctx, bus.NewTopology(cfg)); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.AddKind(ctx, "shout"); err != nil {
+	if err := coordinator.AddKind(ctx, "shout"); err != nil {
 		t.Fatal(err)
 	}
-	return ctx, conn, url
+	return ctx, connect(bus.RoleOperator), server.URL(), bus.SeedFile(users, bus.RoleWorker)
 }
 
 func shoutTask(t *testing.T, id string) *pb.Task {
@@ -90,9 +110,9 @@ func start(ctx context.Context, t *testing.T, program string, args ...string) {
 // A module with another path than ours, compiled and run as a process: nothing that a plug-in needs is internal.
 func TestOutsideModule(t *testing.T) {
 	t.Parallel()
-	ctx, conn, url := outsideBus(t)
+	ctx, conn, url, key := outsideBus(t)
 	program := buildShout(ctx, t)
-	start(ctx, t, program, "--set", "bus.url="+url, "--set", "blob.url=file://"+t.TempDir())
+	start(ctx, t, program, "--set", "bus.url="+url, "--set", "bus.nkey_file="+key, "--set", "blob.url=file://"+t.TempDir())
 	if err := conn.PublishTask(ctx, "r", 0, shoutTask(t, "go")); err != nil {
 		t.Fatal(err)
 	}
@@ -148,24 +168,28 @@ func TestOutsideLanguage(t *testing.T) {
 		t.Skip("-short: no Python environment is made")
 	}
 	python := pythonWithNATS(t)
-	ctx, conn, url := outsideBus(t)
+	ctx, conn, url, key := outsideBus(t)
 	script, err := filepath.Abs(filepath.Join("testdata", "python", "shout.py"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	publishJSON(ctx, t, url, shoutTask(t, "py"))
-	start(ctx, t, python, script, url)
+	publishJSON(ctx, t, url, filepath.Join(filepath.Dir(key), bus.RoleOperator+".nk"), shoutTask(t, "py"))
+	start(ctx, t, python, script, url, key)
 	awaitShout(ctx, t, conn, "py")
 }
 
 // publishJSON publishes a task as a program without the schema would.
-func publishJSON(ctx context.Context, t *testing.T, url string, task *pb.Task) {
+func publishJSON(ctx context.Context, t *testing.T, url, key string, task *pb.Task) {
 	t.Helper()
 	data, err := protojson.Marshal(&pb.Event{Id: "task.shout.r.0." + task.GetId(), Run: "r", Body: &pb.Event_Task{Task: task}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(url)
+	signed, err := nats.NkeyOptionFromSeed(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(url, signed, nats.CustomInboxPrefix("_INBOX_ratchet"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,9 +213,9 @@ func pythonWithNATS(t *testing.T) string {
 	if err != nil {
 		t.Skipf("no place for a Python environment: %v", err)
 	}
-	venv := filepath.Join(cache, "ratchet", "python-"+strings.ReplaceAll(natsPy, "==", "-"))
+	venv := filepath.Join(cache, "ratchet", "python-"+strings.NewReplacer("==", "-", "[", "-", "]", "").Replace(natsPy))
 	inside := filepath.Join(venv, "bin", "python")
-	if exec.Command(inside, "-c", "import nats").Run() == nil {
+	if exec.Command(inside, "-c", "import nats, nkeys").Run() == nil {
 		return inside
 	}
 	for _, args := range [][]string{{python, "-m", "venv", venv}, {inside, "-m", "pip", "install", "--quiet", natsPy}} {

@@ -1,4 +1,4 @@
-"""The task kind shout, written by docs/protocol.md alone. Usage: shout.py nats://host:port"""
+"""The task kind shout, written by docs/protocol.md alone. Usage: shout.py nats://host:port [SEED_FILE]"""
 import asyncio, json, sys
 from datetime import datetime, timezone
 import nats
@@ -22,8 +22,8 @@ async def do(js, msg):
     except APIError as e:
         if (e.err_code, e.description) != (10077, "maximum messages per subject exceeded"): raise
 
-async def main(url):
-    js = (await nats.connect(url)).jetstream()
+async def main(url, seed=None):
+    js = (await nats.connect(url, nkeys_seed=seed)).jetstream()
     tasks = await js.pull_subscribe_bind("shout", "TASKS")
     ack_wait = (await tasks.consumer_info()).config.ack_wait
     while True:
@@ -37,4 +37,4 @@ async def main(url):
             print("again later:", repr(e), file=sys.stderr)
             await msg.nak(delay=5)
         finally: beating.cancel()
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))
