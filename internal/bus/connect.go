@@ -2,10 +2,12 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -23,6 +25,8 @@ const (
 	pingInterval   = 20 * time.Second // the default of 2 min notices a dead link late
 	requestTimeout = 10 * time.Second
 	closeTimeout   = 30 * time.Second
+	// trustPatience lets each of several servers be tried.
+	trustPatience = 3 * time.Second
 )
 
 // Blobs is where events go that are too large for a message.
@@ -77,7 +81,7 @@ func Connect(ctx context.Context, cfg config.Bus, o Options) (*Conn, error) {
 	}
 	nc, err := nats.Connect(cfg.URL, options...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w; check the files of bus.nkey_file, bus.creds_file, bus.ca_file and bus.cert_file", cfg.URL, err)
 	}
 	c.nc = nc
 	if err := c.awaitConnected(ctx); err != nil {
@@ -128,8 +132,11 @@ func (c *Conn) options() ([]nats.Option, error) {
 }
 
 func (c *Conn) awaitConnected(ctx context.Context) error {
-	said := time.Now()
+	begun, said := time.Now(), time.Now()
 	for !c.nc.IsConnected() {
+		if hint := distrust(c.nc.LastError()); hint != "" && time.Since(begun) > trustPatience {
+			return fmt.Errorf("connect to NATS at %s: %w; %s", c.cfg.URL, c.nc.LastError(), hint)
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for NATS at %s: %w; start a nats-server there or set bus.url", c.cfg.URL, ctx.Err())
@@ -143,6 +150,19 @@ func (c *Conn) awaitConnected(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// distrust is what to do about an error if client or server does not trust the other's certificate, which waiting does
+// not mend.
+func distrust(err error) string {
+	var remote *net.OpError
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "set bus.ca_file to the authority of the servers' certificates, and bus.url to a name in them"
+	case errors.As(err, &remote) && remote.Op == "remote error":
+		return "the server wants another certificate of us: set bus.cert_file and bus.key_file"
+	}
+	return ""
 }
 
 func (c *Conn) onDisconnect(_ *nats.Conn, err error) {
