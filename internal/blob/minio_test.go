@@ -3,11 +3,15 @@ package blob_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,4 +199,28 @@ func TestMinIOOpenURI(t *testing.T) {
 	if _, err := blob.OpenURI(t.Context(), cfg, ref.URI+".none"); !errors.Is(err, blob.ErrNotFound) {
 		t.Errorf("error %v, want ErrNotFound", err)
 	}
+}
+
+// TestMinIOOverTLS: everything a store does, through a certificate of a private authority.
+func TestMinIOOverTLS(t *testing.T) {
+	t.Parallel()
+	cfg := minio(t)
+	target, err := url.Parse(cfg.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // what the client has signed
+	}})
+	t.Cleanup(front.Close)
+	cfg.Endpoint, cfg.CAFile = front.URL, filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(cfg.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	blobtest.Run(t, func(t *testing.T) blob.Store {
+		own := cfg
+		own.URL = minio(t).URL
+		return openMinIO(t, own)
+	})
 }

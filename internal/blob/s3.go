@@ -3,6 +3,7 @@ package blob
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,9 @@ func openS3(ctx context.Context, cfg config.Blob) (*s3, error) {
 	}
 	s := &s3{client: client, bucket: bucket, prefix: prefix, timeout: cfg.Timeout}
 	if err := s.ensureBucket(ctx, cfg.Region); err != nil {
+		if errors.As(err, new(*tls.CertificateVerificationError)) {
+			err = fmt.Errorf("%w; set blob.ca_file to the authority of its certificate", err)
+		}
 		return nil, fmt.Errorf("open %s at %s: %w", cfg.URL, client.EndpointURL().Host, err)
 	}
 	return s, nil

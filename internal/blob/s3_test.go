@@ -1,9 +1,15 @@
 package blob_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -202,22 +208,42 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 // A server with a certificate of its own authority is trusted through blob.ca_file only.
 func TestS3CAFile(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo) // handshakes that fail, on purpose
+	server.StartTLS()
 	defer server.Close()
 	cfg := scriptedConfig(t, time.Minute, func(http.ResponseWriter, *http.Request) {})
 	cfg.Endpoint = server.URL
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{
-		"right": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
-		"empty": nil,
+		"right":             pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+		"empty":             nil,
+		"another authority": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: strangersCertificate(t)}),
+		"":                  nil, // no file: the system's authorities
 	} {
-		cfg.CAFile = filepath.Join(dir, name)
-		if err := os.WriteFile(cfg.CAFile, data, 0o600); err != nil {
-			t.Fatal(err)
+		if cfg.CAFile = ""; name != "" {
+			cfg.CAFile = filepath.Join(dir, name)
+			if err := os.WriteFile(cfg.CAFile, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		_, err := blob.Open(t.Context(), cfg)
 		if (err == nil) != (name == "right") || err != nil && !strings.Contains(err.Error(), "blob.ca_file") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
+}
+
+func strangersCertificate(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	signed, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }
