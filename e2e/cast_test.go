@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ratchet-rl/ratchet/internal/bus"
 )
 
 // player is a process's place in a cast: killed, it is played by another.
@@ -50,7 +52,11 @@ const busName = "nats-server"
 func newCast(t *testing.T, s site, roles ...string) *cast {
 	t.Helper()
 	nats := filepath.Join(s.dir, "nats.conf")
-	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.bus, filepath.Join(s.dir, "nats")))
+	users := ""
+	if fileExists(filepath.Join(s.dir, "users", bus.UsersFile)) { // TestProcesses
+		users = fmt.Sprintf("include %q\n", "users/"+bus.UsersFile)
+	}
+	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n%s", s.bus, filepath.Join(s.dir, "nats"), users))
 	c := &cast{t: t, site: s, bus: &player{name: busName, role: busName, course: s.course, launch: func() *process {
 		return startProgram(t, nil, filepath.Join(programs, busName), "--config", nats)
 	}}}

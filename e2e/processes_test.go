@@ -2,23 +2,37 @@ package e2e
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
-// The roles as processes of their own, over a stand-alone nats-server and a directory, give what `ratchet up` gives.
+// The roles as processes of their own, each with its key, over a stand-alone nats-server and a directory, give what
+// `ratchet up` gives.
 func TestProcesses(t *testing.T) {
 	long(t)
-	apart(t, newSite(t))
+	s := newSite(t)
+	users := filepath.Join(s.dir, "users")
+	if out, err := ratchet(t, s.config, "auth", "init", users); err != nil {
+		t.Fatalf("auth init: %v\n%s", err, out)
+	}
+	configured, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyed := strings.Replace(string(configured), "bus: {", fmt.Sprintf("bus: {nkey_file: %q, ", filepath.Join(users, "{role}.nk")), 1)
+	write(t, s.config, keyed)
+	apart(t, s)
 }
 
 // minioEnv is the path of a MinIO server's program.
 const minioEnv = "RATCHET_MINIO"
 
-// The same over an S3 server.
+// The same over an S3 server, and a bus that is open to all.
 func TestProcessesS3(t *testing.T) {
 	long(t)
 	program := os.Getenv(minioEnv)

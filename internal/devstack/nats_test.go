@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -44,6 +45,48 @@ func TestRestartKeepsEverything(t *testing.T) {
 		}
 		conn.Close()
 		server.Stop()
+	}
+}
+
+// TestUsersFindTheStore: streams that were made while nobody had a key are there for those who have one.
+func TestUsersFindTheStore(t *testing.T) {
+	t.Parallel()
+	dir, users := t.TempDir(), t.TempDir()
+	if _, err := bus.WriteUsers(users, config.Default()); err != nil {
+		t.Fatal(err)
+	}
+	open, err := devstack.StartNATS(dir, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := devstack.TestConfig(open.URL())
+	conn := devstack.TestConn(t, cfg)
+	if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.KV("runs").Create(t.Context(), "r.spec", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	open.Stop()
+	for start := range 2 {
+		guarded, err := devstack.StartGuarded(dir, "127.0.0.1:0", filepath.Join(users, bus.UsersFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.URL, cfg.NKeyFile = guarded.URL(), bus.SeedFile(users, "{role}")
+		worker, err := bus.Connect(t.Context(), cfg, bus.Options{Role: bus.RoleRollout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value, revision, err := worker.KV("runs").Get(t.Context(), "r.spec"); err != nil || string(value) != "{}" || revision != 1 {
+			t.Errorf("start %d: %q, revision %d, %v", start, value, revision, err)
+		}
+		if _, err := worker.Depth(t.Context(), bus.TaskSource("rollout")); err != nil {
+			t.Errorf("start %d: the queue: %v", start, err)
+		}
+		worker.Close()
+		guarded.Stop()
 	}
 }
 
