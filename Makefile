@@ -38,6 +38,7 @@ test-k8s: ## have an API server check the Kubernetes manifests (kubectl in PATH,
 	kubectl apply --server-side -f k8s/base/namespace.yaml # a dry run sees no namespace that it would make itself
 	kubectl apply --server-side --dry-run=server -k k8s/base
 	kubectl apply --server-side --dry-run=server -k k8s/overlays/keda # needs KEDA's resource definitions
+	kubectl apply --server-side --dry-run=server -k k8s/overlays/keys
 
 bench: ## benchmarks: ratios of one run on this machine
 	go test -run '^$$' -bench . -benchtime 2s ./...

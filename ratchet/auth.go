@@ -50,7 +50,7 @@ func (c *authInitCommand) Run(in *invocation) error {
 	if err := writeUsers(in, c.Dir, cfg); err != nil {
 		return err
 	}
-	in.note("next: 1. nats-server's configuration: include \"%s\", beside jetstream {...}; reload it", filepath.Join(c.Dir, bus.UsersFile))
+	in.note("next: 1. put %s beside nats-server's configuration, with the line: include \"%s\"", filepath.Join(c.Dir, bus.UsersFile), bus.UsersFile)
 	in.note("      2. give each role its own file, and set bus.nkey_file: %s (or the file itself)", bus.SeedFile(c.Dir, "{role}"))
 	in.note("      3. `ratchet status --set bus.nkey_file=%s` tells whether it works", bus.SeedFile(c.Dir, bus.RoleOperator))
 	return nil
@@ -68,7 +68,7 @@ func (c *authUpdateCommand) Run(in *invocation) error {
 	if err := writeUsers(in, c.Dir, cfg); err != nil {
 		return err
 	}
-	in.note("next: reload nats-server (nats-server --signal reload)")
+	in.note("next: put %s where nats-server reads it, and reload that: nats-server --signal reload", filepath.Join(c.Dir, bus.UsersFile))
 	return nil
 }
 

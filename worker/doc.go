@@ -12,7 +12,8 @@
 // follows the trajectories, see [MainRanker]. Package workertest runs a handler in a test, on a real bus.
 //
 // The coordinator must know the kind, because it makes the queues: `ratchet kind add shout`. Tasks come from
-// `ratchet task shout --args '{"text":"hi"}'` or from any publisher.
+// `ratchet task shout --args '{"text":"hi"}'` or from any publisher. A bus with users, such as that of `ratchet up`, wants a
+// key: `--set bus.nkey_file=ratchet-data/users/worker.nk`, or that of the kind if bus.kinds names it.
 //
 // # Promise
 //

@@ -101,7 +101,7 @@ var exports = []string{
 func usersConf(roles []Role, public map[string]string) string {
 	var b strings.Builder
 	b.WriteString(`# Who may do what on Ratchet's bus; made by ratchet, and made anew by ` + "`ratchet auth update`" + `.
-# Include it in nats-server's configuration:  include "` + UsersFile + `"   It holds no secret.
+# It holds no secret. Put it beside nats-server's configuration, with a line there:  include "` + UsersFile + `"
 # Why an account for each role that is not trusted with the streams: docs/permissions.md.
 accounts {
   ` + Account + ` {

@@ -1,10 +1,12 @@
 package bus_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,11 +15,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 )
 
-// cluster starts three servers that are one, and is their URLs.
-func cluster(t *testing.T) (servers []*server.Server, urls string) {
+// cluster starts three servers that are one, and is their URLs. conf is more of their configuration, if it is not empty.
+func cluster(t *testing.T, conf string) (servers []*server.Server, urls string) {
 	t.Helper()
 	ports := freePorts(t, 3)
 	var routes []*url.URL
@@ -26,11 +29,17 @@ func cluster(t *testing.T) (servers []*server.Server, urls string) {
 	}
 	var clients []string
 	for i, port := range ports {
-		s, err := server.NewServer(&server.Options{
+		options := &server.Options{
 			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(),
 			NoSigs: true, NoLog: true, Routes: routes,
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port},
-		})
+		}
+		if conf != "" {
+			if err := options.ProcessConfigFile(conf); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := server.NewServer(options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +74,7 @@ func freePorts(t *testing.T, n int) (ports []int) {
 // server may go; all of it looks the same from here.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	servers, urls := cluster(t)
+	servers, urls := cluster(t, "")
 	cfg := devstack.TestConfig(urls)
 	cfg.Replicas, cfg.MaxBytes = 3, 16<<20
 	conn, id := devstack.TestConn(t, cfg), identity("pool-1")
@@ -109,5 +118,63 @@ func TestCluster(t *testing.T) {
 		if ack, err := conn.Publish(t.Context(), bus.TrajectorySubject(id), trajectory(id, "a")); err != nil || ack != want {
 			t.Errorf("%+v, %v; want %+v", ack, err, want)
 		}
+	}
+}
+
+// TestClusterWithKeys: a confined role does its work through any of the servers, whichever leads, and no more.
+func TestClusterWithKeys(t *testing.T) {
+	t.Parallel()
+	users := t.TempDir()
+	if _, err := bus.WriteUsers(users, config.Default()); err != nil {
+		t.Fatal(err)
+	}
+	servers, urls := cluster(t, filepath.Join(users, bus.UsersFile))
+	cfg := devstack.TestConfig(urls)
+	cfg.Replicas, cfg.MaxBytes, cfg.NKeyFile = 3, 16<<20, bus.SeedFile(users, "{role}")
+	as := func(role, url string) *bus.Conn {
+		cfg := cfg
+		cfg.URL = url
+		conn, err := bus.Connect(t.Context(), cfg, bus.Options{Role: role, Log: devstack.TestLog(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		return conn
+	}
+	coordinator := as(bus.RoleCoordinator, urls)
+	if err := coordinator.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range servers {
+		worker, id := as(bus.RoleRollout, s.ClientURL()), identity(fmt.Sprintf("pool-%d", i))
+		if err := coordinator.PublishTask(t.Context(), "r", 1, task(fmt.Sprintf("a%d", i))); err != nil {
+			t.Fatal(err)
+		}
+		ctx, done := context.WithTimeout(t.Context(), 20*time.Second)
+		err := worker.Consume(ctx, bus.Loop{Source: bus.TaskSource("rollout"), Drain: 10 * time.Second}, func(ctx context.Context, _ *bus.Delivery) error {
+			defer done()
+			journal, _, err := worker.OpenJournal(ctx, id)
+			if err != nil {
+				return err
+			}
+			if err := journal.Append(ctx, step(0, "a")); err != nil {
+				return err
+			}
+			_, err = worker.Publish(ctx, bus.TrajectorySubject(id), trajectory(id, "a"))
+			return err
+		})
+		if err != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Errorf("server %d: %v, %v", i, err, ctx.Err())
+		}
+		if _, err := coordinator.Last(t.Context(), bus.Trajectories, bus.TrajectorySubject(id)); err != nil {
+			t.Errorf("server %d: the trajectory: %v", i, err)
+		}
+		if _, err := worker.Publish(t.Context(), bus.VerdictSubject("llm", id), trajectory(id, "a")); !errors.Is(err, bus.ErrDenied) {
+			t.Errorf("server %d: a verdict: %v, want ErrDenied", i, err)
+		}
+	}
+	depth, err := coordinator.Depth(t.Context(), bus.TaskSource("rollout"))
+	if err != nil || depth != (bus.Depth{}) {
+		t.Errorf("%+v, %v; want an empty queue", depth, err)
 	}
 }

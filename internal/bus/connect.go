@@ -108,7 +108,10 @@ func (c *Conn) options() ([]nats.Option, error) {
 		nats.DrainTimeout(closeTimeout),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
 		nats.DisconnectErrHandler(c.onDisconnect),
-		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("bus connected", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			c.denials.reconnected()
+			c.log.Info("bus connected", "server", nc.ConnectedUrlRedacted())
+		}),
 		nats.ErrorHandler(c.onError),
 	}
 	if c.cfg.NKeyFile != "" {

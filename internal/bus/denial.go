@@ -13,6 +13,11 @@ import (
 // ErrDenied means: this role's credentials do not permit it.
 var ErrDenied = errors.New("not permitted")
 
+// blame says whose credentials were not good enough.
+func (c *Conn) blame(err error) error {
+	return fmt.Errorf("%w; these are the credentials that role %s was given (bus.nkey_file)", err, c.role)
+}
+
 // denialRelevance is how long a violation may explain a timeout: the longest that a request takes.
 const denialRelevance = requestTimeout + attemptTimeout
 
@@ -22,9 +27,10 @@ type denials struct {
 	waiting sync.Map // subject -> context.CancelCauseFunc of the publish in flight
 	trying  sync.Map // *byte, one for each -> context.CancelCauseFunc of any attempt in flight
 
-	mu   sync.Mutex // guards last and at
+	mu   sync.Mutex // guards last, at and deaf
 	last error
 	at   time.Time
+	deaf error // answers do not reach us: these are another role's credentials
 }
 
 // violation is why an attempt was cut short: something was not permitted, perhaps this.
@@ -44,6 +50,9 @@ func (v violation) about() string {
 func (d *denials) note(reason error) {
 	d.mu.Lock()
 	d.last, d.at = reason, time.Now()
+	if strings.Contains(reason.Error(), `Subscription to "_INBOX`) {
+		d.deaf = fmt.Errorf("%w: %w: it is another role's", ErrDenied, reason)
+	}
 	d.mu.Unlock()
 	text := reason.Error()
 	d.waiting.Range(func(subject, cancel any) bool {
@@ -66,6 +75,19 @@ func (d *denials) recent() error {
 		return nil
 	}
 	return d.last
+}
+
+// deafness is why no request can be answered; the next connection may be of other credentials.
+func (d *denials) deafness() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.deaf
+}
+
+func (d *denials) reconnected() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.deaf = nil
 }
 
 // watch ends the returned context with ErrDenied when the server denies a publish to subject.

@@ -147,6 +147,24 @@ func TestEveryRefusalIsSaidAtOnce(t *testing.T) {
 	<-done
 }
 
+// TestAnothersKey: answers go to the inbox of the role, which its own key alone may hear.
+func TestAnothersKey(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.cfg.Bus.NKeyFile = strings.Replace(g.cfg.Bus.NKeyFile, "{role}", bus.RoleObserver, 1)
+	conn := g.as(t, bus.RoleOperator)
+	for name, ask := range map[string]func(context.Context) error{
+		"get":    func(ctx context.Context) error { _, _, err := conn.KV("runs").Get(ctx, "r.spec"); return err },
+		"depth":  func(ctx context.Context) error { _, err := conn.Depth(ctx, bus.TaskSource("rollout")); return err },
+		"browse": func(ctx context.Context) error { return first(conn.Browse(ctx, bus.Tasks, ">")) },
+	} {
+		began := time.Now()
+		if err := ask(t.Context()); !errors.Is(err, bus.ErrDenied) || !strings.Contains(err.Error(), "_INBOX_ratchet") || time.Since(began) > 4*time.Second {
+			t.Errorf("%s: %v after %s, want ErrDenied with the inbox, at once", name, err, time.Since(began))
+		}
+	}
+}
+
 // first is the error of the first message.
 func first(messages iter.Seq2[*bus.Message, error]) error {
 	for _, err := range messages {

@@ -12,7 +12,11 @@
 //
 // Every write is retried with the same message id until its acknowledgement came or the context ended. A lost
 // reply is resolved by reading back and comparing content. Every wait has a deadline. A missing permission
-// looks like a timeout to NATS clients: the violation that the server reported is put into the error (ErrDenied).
+// looks like a timeout to NATS clients: the violation that the server reports ends the request, as ErrDenied.
+//
+// # Who may do what
+//
+// permissions.go, as data, and auth.go, which makes keys and nats-server's configuration of it: docs/permissions.md.
 //
 // # A message's life
 //

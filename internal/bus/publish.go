@@ -84,7 +84,7 @@ func (c *Conn) publishOnce(ctx context.Context, msg *nats.Msg, opts []jetstream.
 	case isFull(err):
 		return nil, fmt.Errorf("%w: %w; free space or raise the limit, then it goes on", ErrStorage, err)
 	case errors.Is(context.Cause(ctx), ErrDenied):
-		return nil, fmt.Errorf("%w; these are the credentials of role %s", context.Cause(ctx), c.role)
+		return nil, c.blame(context.Cause(ctx))
 	}
 	return nil, err
 }

@@ -33,9 +33,12 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 			}
 		}
 		err = c.attempt(ctx, try)
+		if deaf := c.denials.deafness(); deaf != nil && err != nil {
+			return c.blame(deaf)
+		}
 		if cut := (violation{}); errors.As(err, &cut) {
 			if cut.about() == denied { // the same again: it is about this
-				return fmt.Errorf("%w: %w; these are the credentials of role %s", ErrDenied, cut, c.role)
+				return c.blame(fmt.Errorf("%w: %w", ErrDenied, cut))
 			}
 			denied = cut.about()
 			continue
@@ -52,6 +55,9 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 
 // attempt is one try. It ends with its connection, because no reply comes on another.
 func (c *Conn) attempt(ctx context.Context, try func(context.Context) error) error {
+	if deaf := c.denials.deafness(); deaf != nil {
+		return deaf
+	}
 	ctx, cancel := context.WithTimeout(ctx, attemptLimit(ctx))
 	defer cancel()
 	link := c.link.context()
