@@ -166,9 +166,12 @@ func TestClusterWithKeys(t *testing.T) {
 		if err != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			t.Errorf("server %d: %v, %v", i, err, ctx.Err())
 		}
-		if _, err := coordinator.Last(t.Context(), bus.Trajectories, bus.TrajectorySubject(id)); err != nil {
-			t.Errorf("server %d: the trajectory: %v", i, err)
+		seeing, seen := context.WithTimeout(t.Context(), 20*time.Second) // the replica that is asked may lag
+		one := bus.FollowOptions{Filters: []string{bus.TrajectorySubject(id)}}
+		if err := coordinator.Follow(seeing, bus.Trajectories, one, func(*bus.Message) error { seen(); return nil }); err != nil || errors.Is(seeing.Err(), context.DeadlineExceeded) {
+			t.Errorf("server %d: the trajectory: %v, %v", i, err, seeing.Err())
 		}
+		seen()
 		if _, err := worker.Publish(t.Context(), bus.VerdictSubject("llm", id), trajectory(id, "a")); !errors.Is(err, bus.ErrDenied) {
 			t.Errorf("server %d: a verdict: %v, want ErrDenied", i, err)
 		}
