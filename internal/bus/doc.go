@@ -5,14 +5,16 @@
 //
 // Delivery is at least once; results are written once. A result's subject is its identity and takes one message
 // for ever: publishing it again says "existing", publishing another content says "conflict", and the first
-// stands. A journal append names the last sequence it saw, so that a worker which lost its lease but lives on
-// cannot write. Acks prove nothing and are never used as a lock.
+// stands. The same holds for an event whose id is its subject, on every stream. A journal append names the last
+// sequence it saw, so that a worker which lost its lease but lives on cannot write, not even the very same step.
+// Acks prove nothing and are never used as a lock.
 //
 // # Failure handling
 //
 // Every write is retried with the same message id until its acknowledgement came or the context ended. A lost
-// reply is resolved by reading back and comparing content. Every wait has a deadline. A missing permission
-// looks like a timeout to NATS clients: the violation that the server reports ends the request, as ErrDenied.
+// reply is resolved by reading back: a journal append by its writer, all else by content. Every wait has a deadline.
+// A missing permission looks like a timeout to NATS clients: the violation that the server reports ends the request, as
+// ErrDenied.
 //
 // # Who may do what
 //

@@ -104,3 +104,30 @@ func TestFaultsOfSplitting(t *testing.T) {
 		})
 	}
 }
+
+// TestTwinIsFenced: the endpoint says the same to two workers on one trajectory. The one that lost its lease pays for the
+// call that it is in and for none after it.
+func TestTwinIsFenced(t *testing.T) {
+	t.Parallel()
+	e, r := newEndpoint(t), newRig(t, long)
+	h, fenced := e.hold("answer"), watchFor("another worker has gone on")
+	r.work(t, 1, 0, fenced)
+	r.publish(t, task(e, "a", 1, 1))
+	receive(t, "the first worker's call", h.held)
+	// The lease is lost: the task is delivered to somebody else.
+	if err := r.conn.Purge(t.Context(), bus.Tasks, bus.RunFilter(bus.Tasks, run)); err != nil {
+		t.Fatal(err)
+	}
+	e.intercept(nil)
+	again := task(e, "a", 1, 1)
+	again.Id = "again"
+	r.publish(t, again)
+	r.work(t, 1, 0)
+	r.settled(t)
+	close(h.free)
+	receive(t, "the first worker is fenced", fenced.seen)
+	r.completed(t, 1)
+	if all, most := e.calls(); all != steps+1 || most != 2 {
+		t.Errorf("%d calls, up to %d times the same; want %d, and one of them twice", all, most, steps+1)
+	}
+}
