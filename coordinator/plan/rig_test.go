@@ -88,7 +88,7 @@ func (r *rig) spec(questions int) config.Run {
 	r.t.Helper()
 	policy := config.Policy{
 		Model:     config.Model{Endpoint: "http://127.0.0.1:1/v1", Model: "tiny", API: "completions", MaxTokens: 64},
-		Rendering: "few_shot", Candidates: 2, Temperature: 0.5,
+		Rendering: "few_shot", Candidates: 2, Temperature: 0.5, Decoding: config.DecodingFree,
 	}
 	hour := config.Duration(time.Hour)
 	return config.Run{
