@@ -7,9 +7,10 @@ TOOLS := $(CACHE)/bin
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 BUF := $(TOOLS)/buf-v1.75.0
 PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-v1.36.12
+GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 ROLES := coordinator rollout-worker rank-worker trainer-bridge evaluator ratchet
 
-.PHONY: help build demo local check test test-s3 test-k8s bench cover lint fmt proto release-schema verify clean
+.PHONY: help build demo local check audit test test-s3 test-k8s bench cover lint fmt proto release-schema verify clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -27,6 +28,11 @@ local: build ## the roles as separate processes over a stand-alone nats-server a
 check: lint ## before each commit: format, lint, vet, unit tests
 	go vet ./...
 	go test -short ./...
+
+audit: $(GOVULNCHECK) ## licences and known vulnerabilities of what is linked; needs vuln.go.dev, and fails without it
+	go test -count=1 ./docs
+	@$(GOVULNCHECK) -test ./... || { \
+		echo "audit: govulncheck found something, or could not reach its database (vuln.go.dev, or GOVULNDB): not passed" >&2; exit 1; }
 
 test: build ## everything: unit, integration over real embedded servers, race detector, end to end
 	go test -race -timeout 25m ./...
@@ -77,3 +83,7 @@ $(BUF):
 $(PROTOC_GEN_GO):
 	GOBIN=$(TOOLS)/proto go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 	cp $(TOOLS)/proto/protoc-gen-go $@
+
+$(GOVULNCHECK):
+	GOBIN=$(TOOLS)/govulncheck go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+	mv $(TOOLS)/govulncheck/govulncheck $@
