@@ -10,7 +10,7 @@ PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-v1.36.12
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 ROLES := coordinator rollout-worker rank-worker trainer-bridge evaluator ratchet
 
-.PHONY: help build demo local check audit test test-s3 test-k8s bench cover lint fmt proto release-schema verify clean
+.PHONY: help build demo local check audit test test-s3 test-k8s bench cover lint fmt proto release-schema keep-store verify clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -65,6 +65,9 @@ proto: $(BUF) $(PROTOC_GEN_GO) ## generate the Go code of proto/
 release-schema: $(BUF) ## at a release only: hold proto/ against today's schema from now on
 	$(BUF) breaking --against proto/ratchet/v1/testdata/released.binpb
 	$(BUF) build -o proto/ratchet/v1/testdata/released.binpb
+
+keep-store: ## at a release only: keep a run of this version that later ones must go on with (NAME=v1.2.3)
+	go test -count=1 ./e2e -run 'TestKeepStore' -args -keep.store=testdata/stores/$(NAME).tar.gz
 
 verify: proto ## generated code is what the .proto says
 	git diff --exit-code -- proto

@@ -21,20 +21,27 @@ func reference(t *testing.T) (outcome, *course) {
 	t.Helper()
 	undisturbed.once.Do(func() {
 		s := newSite(t)
-		up := start(t, s.config, "ratchet", "up")
-		s.submit(t)
-		conn, begin := s.connect(t), time.Now()
-		s.finish(t, conn)
-		t.Logf("undisturbed: %v in %v", s.course, time.Since(begin).Round(time.Millisecond))
-		undisturbed.outcome, undisturbed.course = s.outcome(t, conn), s.course
-		if code := up.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
-			t.Errorf("ratchet up exits with %d when it is asked to stop, want 0", code)
-		}
+		undisturbed.outcome, undisturbed.course = s.undisturbed(t), s.course
 	})
 	if undisturbed.course == nil || undisturbed.outcome.Ledger == "" {
 		t.Fatal("there is no undisturbed run to compare with")
 	}
 	return undisturbed.outcome, undisturbed.course
+}
+
+// undisturbed is the outcome of a site's run under `ratchet up`.
+func (s site) undisturbed(t *testing.T) outcome {
+	t.Helper()
+	up := start(t, s.config, "ratchet", "up")
+	s.submit(t)
+	conn, begin := s.connect(t), time.Now()
+	s.finish(t, conn)
+	t.Logf("undisturbed: %v in %v", s.course, time.Since(begin).Round(time.Millisecond))
+	out := s.outcome(t, conn)
+	if code := up.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
+		t.Errorf("ratchet up exits with %d when it is asked to stop, want 0", code)
+	}
+	return out
 }
 
 // kills is how often `ratchet up` is killed: once in each training job, the rest at random.

@@ -26,8 +26,14 @@ func TestMain(m *testing.M) {
 	os.Exit(withPrograms(m.Run))
 }
 
+// builtPrograms are tested instead of what the source makes.
+var builtPrograms = flag.String("programs", "", "folder of the programs to test; empty: build them")
+
 // withPrograms builds the roles, the command and the stand-alone nats-server, for as long as run takes.
 func withPrograms(run func() int) int {
+	if programs = *builtPrograms; programs != "" {
+		return run()
+	}
 	dir, err := os.MkdirTemp("", "ratchet-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -55,16 +56,24 @@ type course struct {
 
 // models is the model server of all tests. Its address is part of a policy's name and so of the mixture, hence one
 // server; the API key tells the courses apart.
-var models = sync.OnceValue(func() *server {
+var models = sync.OnceValue(func() *server { return newServer(nil) })
+
+// newServer listens where it is told to, else somewhere; it ends with the process.
+func newServer(l net.Listener) *server {
 	s := &server{courses: map[string]*course{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"data":[]}`) })
 	mux.HandleFunc("POST /v1/completions", s.complete)
 	mux.HandleFunc("POST /v1/chat/completions", s.complete)
 	mux.HandleFunc("POST /jobs", s.train)
-	s.Server = httptest.NewServer(mux) // ends with the process
+	s.Server = httptest.NewUnstartedServer(mux)
+	if l != nil {
+		s.Listener.Close()
+		s.Listener = l
+	}
+	s.Start()
 	return s
-})
+}
 
 type server struct {
 	*httptest.Server

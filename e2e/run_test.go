@@ -43,24 +43,45 @@ type site struct {
 	dir, config, run string
 	bus              string // the bus's address
 	key              string // the API key, by which the model server knows the course
+	models           *server
+	trainer          string // the program that trains
 	course           *course
 }
 
 // newSite writes configuration and run file; blobs are lines of the section blob, a directory if there are none.
 func newSite(t *testing.T, blobs ...string) site {
 	t.Helper()
-	dir, key := t.TempDir(), rand.Text()
-	s := site{
-		dir: dir, config: filepath.Join(dir, "ratchet.yaml"), run: filepath.Join(dir, "run.yaml"),
-		bus: freeAddress(t), key: key, course: models().course(key),
-	}
-	if len(blobs) == 0 {
-		blobs = []string{"url: file://" + filepath.Join(dir, "blobs")}
-	}
-	if err := world.New(worldSeed).Write(dir); err != nil {
+	trainer, err := os.Executable()
+	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "key"), key)
+	return site{dir: t.TempDir(), bus: freeAddress(t), models: models(), trainer: trainer}.write(t, blobs...)
+}
+
+// at is the site in a directory, as far as the directory says.
+func (s site) at(t *testing.T) site {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(s.dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.config, s.run = filepath.Join(s.dir, "ratchet.yaml"), filepath.Join(s.dir, "run.yaml")
+	s.key, s.course = string(key), s.models.course(string(key))
+	return s
+}
+
+// write writes all that a site consists of before it is started.
+func (s site) write(t *testing.T, blobs ...string) site {
+	t.Helper()
+	if len(blobs) == 0 {
+		blobs = []string{"url: file://" + filepath.Join(s.dir, "blobs")}
+	}
+	if err := world.New(worldSeed).Write(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	key := rand.Text()
+	write(t, filepath.Join(s.dir, "key"), key)
+	s = s.at(t)
 	write(t, s.config, fmt.Sprintf(`
 bus: {url: "nats://%[1]s", ack_wait: %[7]s, lease_ttl: %[8]s}
 blob:
@@ -74,18 +95,14 @@ rank: {slots: %[5]d}
 evaluator: {slots: %[6]d}
 http: {listen: "127.0.0.1:0"}
 up: {directory: %[3]s, bus: "%[1]s", pocket: "off"}
-`, s.bus, strings.Join(blobs, "\n  "), dir, rolloutSlots, rankSlots, judgeSlots, ackWait, leaseTTL))
-	write(t, s.run, runFile(t, key))
+`, s.bus, strings.Join(blobs, "\n  "), s.dir, rolloutSlots, rankSlots, judgeSlots, ackWait, leaseTTL))
+	write(t, s.run, s.runFile(t, key))
 	return s
 }
 
-func runFile(t *testing.T, key string) string {
+func (s site) runFile(t *testing.T, key string) string {
 	t.Helper()
-	argv, err := trainCommand(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	command, err := json.Marshal(argv) // which is YAML too
+	command, err := json.Marshal(s.trainCommand(key)) // which is YAML too
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +119,7 @@ judge: {endpoint: "%[7]s/v1", model: %[9]s}
 deploy: {deployer: static, model: "%[10]s-{generation}-{target}"}
 generations: 1
 targets:
-`, runName, world.PoolFile, pool, world.HeldOutFile, heldOut, world.CorpusFile, models().URL, novice, judge, trained)
+`, runName, world.PoolFile, pool, world.HeldOutFile, heldOut, world.CorpusFile, s.models.URL, novice, judge, trained)
 	for _, name := range targets {
 		text += fmt.Sprintf("  - {name: %s, base: none, command: %s}\n", name, command)
 	}

@@ -13,9 +13,8 @@ import (
 const training = 700 * time.Millisecond
 
 // trainCommand is the command of a target whose jobs report to the course of that key.
-func trainCommand(key string) ([]string, error) {
-	program, err := os.Executable()
-	return []string{program, trainWord, models().URL, key, "{manifest}", "{out}", "{target}"}, err
+func (s site) trainCommand(key string) []string {
+	return []string{s.trainer, trainWord, s.models.URL, key, "{manifest}", "{out}", "{target}"}
 }
 
 // train is the trainer: its model is a function of mixture and target.
