@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/telemetry"
 	"github.com/ratchet-rl/ratchet/ratchet/history"
 )
 
@@ -39,7 +40,7 @@ func (*decodeCommand) Run(_ context.Context, in *invocation) error {
 	if err != nil {
 		return usage(fmt.Errorf("%d bytes that are no event of Ratchet: %w", len(data), err), "")
 	}
-	_, err = fmt.Fprintln(in.out, indented(ev))
+	_, err = fmt.Fprintln(telemetry.JSONWriter(in.out), indented(ev))
 	return err
 }
 

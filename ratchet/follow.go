@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
+	"github.com/ratchet-rl/ratchet/internal/telemetry"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/ratchet/history"
 	"github.com/ratchet-rl/ratchet/ratchet/view"
@@ -189,7 +190,7 @@ func (f *follower) log(fresh []view.Milestone, changed bool, pulse view.Pulse, n
 }
 
 func (f *follower) encode(fresh []view.Milestone, changed bool, now time.Time) error {
-	lines := json.NewEncoder(f.in.err)
+	lines := json.NewEncoder(telemetry.JSONWriter(f.in.err))
 	for _, m := range fresh {
 		if err := lines.Encode(m); err != nil {
 			return fmt.Errorf("print progress: %w", err)

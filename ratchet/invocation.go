@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,11 +13,11 @@ import (
 	"time"
 
 	"github.com/charmbracelet/x/term"
-	"github.com/goccy/go-yaml"
 
 	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/telemetry"
 	"github.com/ratchet-rl/ratchet/ratchet/view"
 )
 
@@ -199,8 +200,13 @@ func (in *invocation) render(value any, names []string, table func(p view.Paint)
 	switch in.Output {
 	case "json", "yaml":
 		text, err := json.MarshalIndent(value, "", "  ")
+		var b bytes.Buffer
+		if err == nil {
+			_, err = telemetry.JSONWriter(&b).Write(text)
+		}
+		text = b.Bytes()
 		if err == nil && in.Output == "yaml" {
-			text, err = yaml.JSONToYAML(text)
+			text, err = toYAML(text)
 		}
 		if err != nil {
 			return "", fmt.Errorf("print the result as %s: %w", in.Output, err)
@@ -209,7 +215,7 @@ func (in *invocation) render(value any, names []string, table func(p view.Paint)
 	case "name":
 		var b strings.Builder
 		for _, name := range names {
-			b.WriteString(name + "\n")
+			b.WriteString(view.Safe(name) + "\n")
 		}
 		return b.String(), nil
 	}
@@ -221,8 +227,13 @@ func (in *invocation) wide() bool { return in.Output == "wide" }
 
 // note prints a line for the operator, on standard error.
 func (in *invocation) note(format string, args ...any) {
+	in.show(view.Lines(fmt.Sprintf(format, args...), longLine)...)
+}
+
+// show prints lines of a view, colours and all, where note prints.
+func (in *invocation) show(lines ...string) {
 	if in.Progress != "quiet" {
-		_ = in.screen.Print(fmt.Sprintf(format, args...)) // standard error has gone: nobody is left to be told
+		_ = in.screen.Print(lines...) // standard error has gone: nobody is left to be told
 	}
 }
 
@@ -234,7 +245,7 @@ func (in *invocation) confirm(question string) error {
 	if in.NoInput || !isTerminal(in.in) {
 		return refused("add --yes", "%s: not confirmed", question)
 	}
-	fmt.Fprintf(in.err, "%s? [y/N] ", question)
+	fmt.Fprintf(in.err, "%s? [y/N] ", view.Safe(question))
 	var answer string
 	if _, err := fmt.Fscanln(in.in, &answer); err != nil || !strings.HasPrefix(strings.ToLower(answer), "y") {
 		return refused("", "%s: not confirmed", question)

@@ -86,7 +86,7 @@ func (c *submitCommand) Run(ctx context.Context, in *invocation) error {
 	if !c.Follow {
 		return in.print(run, []string{run.Name}, func(p view.Paint) string { return view.Spec(run, p) })
 	}
-	in.note("%s", strings.TrimSpace(view.Spec(run, in.paint(in.err))))
+	in.show(strings.TrimSpace(view.Spec(run, in.paint(in.err))))
 	return s.followToEnd(ctx, in, run.Name, c.ExitStatus)
 }
 

@@ -76,7 +76,7 @@ func (c *upCommand) work(ctx context.Context, in *invocation, cfg config.Config,
 	if err != nil {
 		return err
 	}
-	in.note("%s", strings.TrimSpace(view.Spec(run, in.paint(in.err))))
+	in.show(strings.TrimSpace(view.Spec(run, in.paint(in.err))))
 	if c.UntilDone {
 		return s.followToEnd(ctx, in, run.Name, false)
 	}

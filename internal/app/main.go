@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/telemetry"
 )
 
 // Main is a role's whole main function: flags, configuration, signals, Run, exit code.
@@ -25,7 +26,7 @@ func exitCode(role string, err error) int {
 	if err == nil || err == flag.ErrHelp { //nolint:errorlint // flag returns it bare
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "error: %s: %v\n", role, err)
+	fmt.Fprintf(os.Stderr, "error: %s: %s\n", role, telemetry.VisibleLines(err.Error()))
 	return 1
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // Logger writes a role's log to w in the configured form: text for people, json for machines. An unset format
-// is text on a terminal and json elsewhere.
+// is text on a terminal and json elsewhere. Either escapes what a terminal would obey: messages quote strangers.
 func Logger(cfg config.Log, role string, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Level)); cfg.Level != "" && err != nil {
@@ -21,7 +21,7 @@ func Logger(cfg config.Log, role string, w io.Writer) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, options)).With("role", role), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)).With("role", role), nil
+		return slog.New(slog.NewJSONHandler(JSONWriter(w), options)).With("role", role), nil
 	}
 	return nil, fmt.Errorf("log.format %q: use text or json", cfg.Format)
 }

@@ -263,7 +263,7 @@ func eta(d done, pulse Pulse) string {
 // Plain is Live as one line for a log: 12:03:41 run=demo-7f3a gen=2 phase=grow done=232/400 failed=0 eta=5s.
 func Plain(s runstate.State, pulse Pulse, now time.Time) string {
 	d := current(s)
-	line := fmt.Sprintf("%s run=%s gen=%d phase=%s", now.Format(time.TimeOnly), s.Run, s.Generation, s.Phase)
+	line := fmt.Sprintf("%s run=%s gen=%d phase=%s", now.Format(time.TimeOnly), Safe(s.Run), s.Generation, Safe(s.Phase))
 	if d.expected > 0 {
 		line += fmt.Sprintf(" done=%d/%d failed=%d dead=%d eta=%s", d.finished(), d.expected, d.failed, d.dead, strings.ReplaceAll(eta(d, pulse), " ", ""))
 	}
@@ -275,7 +275,7 @@ func Plain(s runstate.State, pulse Pulse, now time.Time) string {
 
 // Plain is the milestone as one line for a log.
 func (m Milestone) Plain(run string, now time.Time) string {
-	line := fmt.Sprintf("%s run=%s gen=%d %s", now.Format(time.TimeOnly), run, m.Generation, m.What)
+	line := fmt.Sprintf("%s run=%s gen=%d %s", now.Format(time.TimeOnly), Safe(run), m.Generation, m.What)
 	if m.Done != "" {
 		line += fmt.Sprintf(" done=%s took=%s", m.Done, strings.ReplaceAll(m.Took, " ", ""))
 	}

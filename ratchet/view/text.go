@@ -1,39 +1,15 @@
 package view
 
 import (
-	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"charm.land/lipgloss/v2"
+
+	"github.com/ratchet-rl/ratchet/internal/telemetry"
 )
 
-// Safe is a text on one line with everything visible: control characters as their Unicode pictures, what
-// reorders or hides text as its code point. Line breaks count as control characters.
-func Safe(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case r < 0x20:
-			b.WriteRune(0x2400 + r) // SYMBOL FOR ...
-		case r == 0x7f:
-			b.WriteRune('␡')
-		case r == utf8.RuneError, isHidden(r):
-			fmt.Fprintf(&b, "<U+%04X>", r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// isHidden tells characters that a terminal does not show, or that change how it shows others: C1 controls,
-// bidirectional formatting, zero-width characters, tags, line separators.
-func isHidden(r rune) bool {
-	return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) ||
-		unicode.Is(unicode.Co, r) || unicode.Is(unicode.Cs, r) || unicode.Is(unicode.Variation_Selector, r)
-}
+// Safe is a text on one line with everything visible, a terminal's commands included; see telemetry.Visible.
+func Safe(text string) string { return telemetry.Visible(text) }
 
 // Lines is Safe for a text of several lines: its line breaks stand, tabs are spaces, and each line is wrapped
 // at words to width columns.

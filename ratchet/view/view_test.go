@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
+	"github.com/ratchet-rl/ratchet/internal/telemetry"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/ratchet/history"
 )
@@ -45,7 +46,7 @@ const hostile = "\x1b[2J\x1b]0;owned\x07 \u202egnp.exe\u202c zero\u200bwidth \xf
 func harmless(t *testing.T, text string) {
 	t.Helper()
 	for i, r := range text {
-		if r != '\n' && (r < 0x20 || r == 0x7f || isHidden(r)) {
+		if r != '\n' && (r < 0x20 || r == 0x7f || telemetry.IsHidden(r)) {
 			t.Fatalf("%q at %d in %q", r, i, text[max(0, i-20):i])
 		}
 	}
