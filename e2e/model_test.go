@@ -52,6 +52,8 @@ type course struct {
 	// pace is how long a call of the policies takes, judging one of the judge's; weather is what comes in their place.
 	pace, judging time.Duration
 	weather       weather
+	// quotes is how many calls are still refused with the API key in the refusal, as some servers do.
+	quotes int
 }
 
 // models is the model server of all tests. Its address is part of a policy's name and so of the mixture, hence one
@@ -120,6 +122,10 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 	}
 	sum := sha256.Sum256([]byte(body.Prompt))
 	c, asker := s.of(r)
+	if c.quote() {
+		http.Error(w, "Incorrect API key provided: "+r.Header.Get("Authorization"), http.StatusInternalServerError)
+		return
+	}
 	key := call{body.Model, hex.EncodeToString(sum[:8]), body.Seed}
 	c.asked(key, body, asker)
 	if c.spoilt(w, r) {
@@ -139,6 +145,14 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 	}
 	_, err = w.Write(reply)
 	answered = err == nil
+}
+
+// quote says whether this call is refused with its key.
+func (c *course) quote() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quotes--
+	return c.quotes >= 0
 }
 
 // answer is a function of the request.

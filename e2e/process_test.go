@@ -111,7 +111,7 @@ func ratchet(t *testing.T, config string, args ...string) ([]byte, error) {
 	return out, err
 }
 
-// tail keeps the end of what is written.
+// tail keeps what is written, and shows its end.
 type tail struct {
 	mu   sync.Mutex // guards text
 	text []byte
@@ -123,14 +123,19 @@ func (w *tail) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.text = append(w.text, p...)
-	w.text = w.text[max(0, len(w.text)-tailSize):]
 	return len(p), nil
 }
 
-func (w *tail) String() string {
+// whole is all that was written.
+func (w *tail) whole() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return string(bytes.Clone(w.text))
+	return bytes.Clone(w.text)
+}
+
+func (w *tail) String() string {
+	text := w.whole()
+	return string(text[max(0, len(text)-tailSize):])
 }
 
 // freeAddress is an address of this machine that nobody listens at.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -12,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/ratchet-rl/ratchet/internal/blob"
@@ -80,7 +81,7 @@ func (s site) write(t *testing.T, blobs ...string) site {
 		t.Fatal(err)
 	}
 	key := rand.Text()
-	write(t, filepath.Join(s.dir, "key"), key)
+	write(t, filepath.Join(s.dir, "key"), cmp.Or(s.key, key))
 	s = s.at(t)
 	write(t, s.config, fmt.Sprintf(`
 bus: {url: "nats://%[1]s", ack_wait: %[7]s, lease_ttl: %[8]s}
@@ -266,7 +267,7 @@ func (s site) outcome(t *testing.T, conn *bus.Conn) outcome {
 // same compares an outcome with the undisturbed one's.
 func same(t *testing.T, want, got outcome) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("the outcome differs from that of `ratchet up` undisturbed (-want +got):\n%s", diff)
 	}
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -138,25 +137,4 @@ func (c Config) Settings(sources Sources) []Setting {
 		all = append(all, Setting{Key: s.path, Value: show(s.value), Source: sources[s.path]})
 	}
 	return all
-}
-
-// maxSecret is far more than any key; a larger file is the wrong one.
-const maxSecret = 64 << 10
-
-// Secret reads a secret's file and trims it. Neither the error nor anything else of ours ever holds its content.
-func Secret(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("read secret: %w", err)
-	}
-	secret := strings.TrimSpace(string(data))
-	switch {
-	case secret == "":
-		return "", fmt.Errorf("read secret: %s is empty", path)
-	case len(secret) > maxSecret:
-		return "", fmt.Errorf("read secret: %s holds %d bytes, which is no key", path, len(secret))
-	case strings.ContainsAny(secret, "\r\n\x00"):
-		return "", errors.New("read secret: " + path + " has more than one line; want the key alone")
-	}
-	return secret, nil
 }

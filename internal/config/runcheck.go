@@ -65,6 +65,7 @@ func (v *check) runName(name string) {
 
 func (v *check) source(path string, s Source) {
 	v.given(path+".path", s.Path, "name a file, a URL or an s3:// object with the questions")
+	v.noPassword(path+".path", s.Path, fetchYourself)
 	if s.Name != "" && !IsToken(s.Name) {
 		v.add(path+".name", fmt.Sprintf("%q is no name", s.Name), "use a-z, 0-9 and dashes, such as "+Token(s.Name))
 	}
@@ -100,12 +101,20 @@ func (v *check) search(s SearchTool) {
 	switch s.Kind {
 	case SearchBM25:
 		v.given("search.corpus", s.Corpus, "name the JSON lines of {id, title, contents} to search in")
+		v.noPassword("search.corpus", s.Corpus, fetchYourself)
 	case SearchRetrieve:
 		v.wants("search.url", httpURL(s.URL), "the http(s) URL of a /retrieve server")
+		v.noPassword("search.url", s.URL, "put a key into a file: search.key_file")
 	}
 	v.atLeast("search.results", s.Results, 1)
 	v.atLeast("search.budget", s.Budget, 0)
 }
+
+// What to do about a password in a URL.
+const (
+	keyByFile     = "put the key into a file: llm.key_file or llm.key_files"
+	fetchYourself = "download it first, and name the file"
+)
 
 func (v *check) limits(l Limits) {
 	v.wants("limits.call", l.Call > 0, "a time greater than 0")
@@ -115,6 +124,7 @@ func (v *check) limits(l Limits) {
 
 func (v *check) model(path string, m Model) {
 	v.wants(path+".endpoint", httpURL(m.Endpoint), "the base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
+	v.noPassword(path+".endpoint", m.Endpoint, keyByFile)
 	v.given(path+".model", m.Model, "name the model as the server lists it in /v1/models")
 	v.oneOf(path+".api", m.API, APICompletions, APIChat)
 	v.atLeast(path+".max_tokens", m.MaxTokens, 1)
@@ -209,6 +219,7 @@ func (v *check) deploy(r Run) {
 		return
 	}
 	v.wants("deploy.endpoint", httpURL(d.Endpoint), "the base URL of the server that serves checkpoints")
+	v.noPassword("deploy.endpoint", d.Endpoint, keyByFile)
 	if d.Deployer == DeployerStatic {
 		v.given("deploy.model", d.Model, "name the served model, with {checkpoint}, {target}, {generation}")
 	}

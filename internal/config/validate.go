@@ -17,6 +17,7 @@ func (c Config) validate(sources Sources) error {
 	v := check{place: func(path string) string { return sources[path] }}
 	v.positive(reflect.ValueOf(&c).Elem())
 	v.wants("bus.url", natsURL(c.Bus.URL), "nats://host:port, comma separated")
+	v.noPassword("bus.url", c.Bus.URL, "name a file with the credentials: bus.creds_file")
 	v.oneOf("bus.replicas", fmt.Sprint(c.Bus.Replicas), "1", "3", "5")
 	v.tokens("bus.kinds", c.Bus.Kinds)
 	v.tokens("bus.rankers", c.Bus.Rankers)
@@ -25,6 +26,7 @@ func (c Config) validate(sources Sources) error {
 	v.wants("bus.key_file", (c.Bus.CertFile == "") == (c.Bus.KeyFile == ""), "bus.cert_file and bus.key_file together")
 	v.wants("blob.url", blobURL(c.Blob.URL), "s3://bucket/prefix or file:///directory")
 	v.wants("blob.endpoint", c.Blob.Endpoint == "" || httpURL(c.Blob.Endpoint), "http://host:port or https://host, or nothing for AWS")
+	v.noPassword("blob.endpoint", c.Blob.Endpoint, "put the keys into files: blob.access_key_file, blob.secret_key_file")
 	v.oneOf("search.cache", c.Search.Cache, "off", "on", "replay")
 	v.tokens("rank.rankers", c.Rank.Rankers)
 	v.tokens("evaluator.judges", c.Evaluator.Judges)

@@ -3,9 +3,12 @@ package llm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,39 @@ import (
 
 // hang never answers, until its caller goes away.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+// TestEchoedKey: a server that quotes the key it was sent does not put it into our errors, logs and results.
+func TestEchoedKey(t *testing.T) {
+	t.Parallel()
+	const key = "sk-0123456789abcdef"
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, answer := range map[string]struct {
+		status int
+		body   string
+	}{
+		"error":      {http.StatusUnauthorized, `{"error":{"message":"Incorrect API key provided: %s"}}`},
+		"plain":      {http.StatusInternalServerError, "panic: header %s"},
+		"no JSON":    {http.StatusOK, "hello %s"},
+		"completion": {http.StatusOK, `{"choices":[{"text":"%s","finish_reason":"stop"}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(answer.status)
+				_, _ = fmt.Fprintf(w, answer.body, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+			})
+			cfg := settings()
+			cfg.KeyFile, cfg.Tries = file, 1
+			out, err := newClient(t, cfg).Complete(t.Context(), request(s.endpoint(), 1))
+			if text := fmt.Sprintf("%v %+v", err, out); strings.Contains(text, key) || !strings.Contains(text, "[key]") {
+				t.Errorf("want the key replaced by [key]: %s", text)
+			}
+		})
+	}
+}
 
 // TestBadLuck: each failure has its kind, is tried again where that may help, and names the endpoint and a remedy.
 func TestBadLuck(t *testing.T) {

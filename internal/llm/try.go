@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/ratchet-rl/ratchet/internal/config"
 )
 
 const (
@@ -136,6 +138,7 @@ func (c *Client) do(e *endpoint, request *http.Request) ([]byte, error) {
 	}
 	defer reply.Body.Close()
 	body, err := read(reply, c.cfg.MaxReply)
+	body, reply.Status = config.Concealed(body, e.key), string(config.Concealed([]byte(reply.Status), e.key))
 	switch {
 	case isTimeout(err):
 		return nil, unanswered(e, err, time.Since(begin))

@@ -131,6 +131,7 @@ func (r *retrieve) ask(ctx context.Context, body []byte) ([]hit, error) {
 	}
 	defer reply.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(reply.Body, maxReply+1))
+	data, reply.Status = config.Concealed(data, r.key), string(config.Concealed([]byte(reply.Status), r.key))
 	switch code := reply.StatusCode; {
 	case err != nil:
 		return nil, fmt.Errorf("the reply broke off after %d bytes: %w", len(data), err)

@@ -3,9 +3,12 @@ package search_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,6 +120,30 @@ func TestRetrieveFailures(t *testing.T) {
 }
 
 // TestRetrieveHangs: the deadline frees the caller, and says that it is the server's failure.
+// A server that quotes the key it was sent does not put it into errors or results.
+func TestRetrieveEchoedKey(t *testing.T) {
+	t.Parallel()
+	const key = "sk-0123456789abcdef"
+	cfg := settings(t, "off")
+	cfg.KeyFile = filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(cfg.KeyFile, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for status, body := range map[int]string{
+		http.StatusForbidden: "no such key: %s", http.StatusOK: `{"result": [[{"document": {"contents": "\"t\"\nkey %s"}, "score": 1}]]}`,
+	} {
+		url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			_, _ = fmt.Fprintf(w, body, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		})
+		s := open(t, cfg, config.SearchTool{Kind: "retrieve", URL: url}, nil)
+		results, err := s.Search(t.Context(), "q", 3)
+		if text := fmt.Sprint(results, err); strings.Contains(text, key) || !strings.Contains(text, "[key]") {
+			t.Errorf("status %d: want the key replaced by [key]: %s", status, text)
+		}
+	}
+}
+
 func TestRetrieveHangs(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 
 	"github.com/ratchet-rl/ratchet/internal/blob"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
+	"github.com/ratchet-rl/ratchet/worker"
 )
 
 // maxManifest bounds manifest.json and checkpoint.json, in bytes.
@@ -21,6 +23,9 @@ const maxManifest = 64 << 20
 // fetchMixture brings a mixture to this machine, into directory/mixtures/<id>, and returns its manifest's path.
 // What lies there already is used: a mixture never changes.
 func fetchMixture(ctx context.Context, blobs blob.Store, directory string, m *pb.Mixture) (string, error) {
+	if err := checkID(m.GetId(), m.GetManifestSha256()); err != nil {
+		return "", fmt.Errorf("mixture: %w", err)
+	}
 	folder := filepath.Join(directory, "mixtures", m.GetId())
 	key, err := blobs.Key(m.GetManifestUri())
 	if err != nil {
@@ -39,11 +44,30 @@ func fetchMixture(ctx context.Context, blobs blob.Store, directory string, m *pb
 		return "", fmt.Errorf("decode %s: %w", file, err)
 	}
 	for _, part := range manifest.Parts {
-		if err := fetchFile(ctx, blobs, part.Key, part.SHA256, filepath.Join(folder, path.Base(part.Key))); err != nil {
+		name := path.Base(part.Key)
+		if !partName.MatchString(name) {
+			return "", fmt.Errorf("%s names a part %q; want part-00000-<sha256>.jsonl", file, part.Key)
+		}
+		if err := fetchFile(ctx, blobs, part.Key, part.SHA256, filepath.Join(folder, name)); err != nil {
 			return "", err
 		}
 	}
 	return file, nil
+}
+
+// partName is a part beside its manifest; see mixtureWriter.
+var partName = regexp.MustCompile(`^part-[0-9]{5,}-[0-9a-f]{8,64}\.jsonl$`)
+
+// idLength is how much of a hash names what it is of: a mixture, a checkpoint.
+const idLength = 16
+
+// checkID tells whether an id is the beginning of its content's hash. It names a folder here, and it comes off the bus.
+func checkID(id, sha string) error {
+	if raw, err := hex.DecodeString(sha); err != nil || len(raw) != sha256.Size || len(id) != idLength || id != sha[:idLength] {
+		err := fmt.Errorf("the id %q is not the beginning of the SHA-256 %q: the event is not of a bridge's making", id, sha)
+		return worker.Permanent(worker.WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, err))
+	}
+	return nil
 }
 
 // fetchFile copies an object to file, unless the file is there. The file appears whole and verified or not at all.

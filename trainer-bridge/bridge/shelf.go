@@ -39,6 +39,9 @@ func (s shelf) put(c *checkpoint) error {
 
 // fetch shelves a checkpoint out of the blob store, unless it is on the shelf, and returns its folder.
 func (s shelf) fetch(ctx context.Context, c *pb.Checkpoint) (string, error) {
+	if err := checkID(c.GetId(), c.GetSha256()); err != nil {
+		return "", fmt.Errorf("checkpoint: %w", err)
+	}
 	key, err := s.blobs.Key(c.GetUri())
 	if err != nil {
 		return "", err

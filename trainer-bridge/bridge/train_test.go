@@ -170,6 +170,7 @@ func TestFetchMixtureVerifies(t *testing.T) {
 	mixture := b.putMixture(1, "{}\n")
 	sum := sha256.Sum256([]byte("another manifest"))
 	mixture.ManifestSha256 = hex.EncodeToString(sum[:])
+	mixture.Id = mixture.ManifestSha256[:idLength]
 	if _, err := fetchMixture(t.Context(), b.blobs, b.directory, mixture); err == nil || !strings.Contains(err.Error(), "expected "+mixture.GetManifestSha256()) {
 		t.Errorf("error %v, want one about the manifest's hash", err)
 	}

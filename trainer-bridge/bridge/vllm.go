@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-rl/ratchet/internal/config"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/worker"
 )
@@ -91,18 +92,6 @@ func (d *vllmLora) load(ctx context.Context, endpoint, name, folder string) erro
 		return fmt.Errorf("load adapter %s: %w", name, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if err := d.authorize(request, endpoint); err != nil {
-		return err
-	}
-	response, err := d.http.Do(request)
-	if err != nil {
-		return fmt.Errorf("load adapter %s: %w", name, err)
-	}
-	defer response.Body.Close()
-	return refusal(response, url, name, folder)
-}
-
-func (d *vllmLora) authorize(request *http.Request, endpoint string) error {
 	key, err := d.key(endpoint)
 	if err != nil {
 		return err
@@ -110,15 +99,21 @@ func (d *vllmLora) authorize(request *http.Request, endpoint string) error {
 	if key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	return nil
+	response, err := d.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("load adapter %s: %w", name, err)
+	}
+	defer response.Body.Close()
+	return refusal(response, url, name, folder, key)
 }
 
 // refusal is the error of a reply that is not 200, with what the operator can do.
-func refusal(response *http.Response, url, name, folder string) error {
+func refusal(response *http.Response, url, name, folder, key string) error {
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // for the message only
+	text, response.Status = config.Concealed(text, key), string(config.Concealed([]byte(response.Status), key))
 	err := fmt.Errorf("%s answered %s to loading %s: %s", url, response.Status, name, bytes.TrimSpace(text))
 	if response.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("%w (either it cannot see %s, or it does not load adapters at run time: "+

@@ -215,6 +215,21 @@ func TestVllmLoraSendsKey(t *testing.T) {
 	}
 }
 
+// A server that quotes the key it was sent does not put it into the error.
+func TestVllmLoraEchoedKey(t *testing.T) {
+	t.Parallel()
+	const key = "sk-0123456789abcdef"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "bad key: "+r.Header.Get("Authorization"), http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	d := &vllmLora{http: server.Client(), key: func(string) (string, error) { return key, nil }}
+	err := d.load(t.Context(), server.URL+"/v1", "own-1", "/shelf/1")
+	if err == nil || strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "[key]") {
+		t.Errorf("%v, want the key replaced by [key]", err)
+	}
+}
+
 func TestStaticNames(t *testing.T) {
 	t.Parallel()
 	d, err := newDeployer(config.Deploy{Deployer: "static", Model: "org/{target}-g{generation}-{checkpoint}"}, nil)
