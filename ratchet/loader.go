@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/dataset"
+	"github.com/ratchet-rl/ratchet/internal/search"
 )
 
 // loader reads what a run needs from the operator's disk and puts it where every role can read it.
@@ -107,13 +108,16 @@ func (l loader) keep(ctx context.Context, prefix string, data []byte) (string, e
 	return ref.URI, nil
 }
 
+// maxCorpus bounds the copy, as indexing bounds what is in it.
+const maxCorpus = search.MaxCorpus
+
 // corpus puts the corpus into the blob store by way of a temporary file: it may be larger than memory, and its
 // name is its hash.
-func (l loader) corpus(ctx context.Context, search *config.SearchTool) (err error) {
-	if search.Corpus == "" {
+func (l loader) corpus(ctx context.Context, tool *config.SearchTool) (err error) {
+	if tool.Corpus == "" {
 		return nil
 	}
-	body, err := l.opener()(ctx, search.Corpus)
+	body, err := l.opener()(ctx, tool.Corpus)
 	if err != nil {
 		return usage(fmt.Errorf("read the corpus (search.corpus): %w", err), "paths are relative to the run file")
 	}
@@ -127,18 +131,21 @@ func (l loader) corpus(ctx context.Context, search *config.SearchTool) (err erro
 	}
 	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
 	hash := sha256.New()
-	size, err := io.Copy(io.MultiWriter(file, hash), body)
+	size, err := io.Copy(io.MultiWriter(file, hash), io.LimitReader(body, maxCorpus+1))
 	if err != nil {
-		return fmt.Errorf("read the corpus %s: %w", search.Corpus, err)
+		return fmt.Errorf("read the corpus %s: %w", tool.Corpus, err)
+	}
+	if size > maxCorpus {
+		return usage(fmt.Errorf("the corpus %s is larger than %d GiB", tool.Corpus, maxCorpus>>30), "check the URL, or split the corpus")
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read the corpus again: %w", err)
 	}
-	key := "corpora/" + hex.EncodeToString(hash.Sum(nil)) + corpusSuffix(search.Corpus)
+	key := "corpora/" + hex.EncodeToString(hash.Sum(nil)) + corpusSuffix(tool.Corpus)
 	if _, err := l.blobs.PutIfAbsent(ctx, key, file, size); err != nil {
 		return fmt.Errorf("put the corpus into the blob store: %w", err)
 	}
-	search.URI = l.blobs.URI(key)
+	tool.URI = l.blobs.URI(key)
 	return nil
 }
 

@@ -39,8 +39,11 @@ func arrayRows(file string, r *bufio.Reader, limit *limitedReader) iter.Seq2[row
 func objectRows(file string, r *bufio.Reader, limit *limitedReader) iter.Seq2[row, error] {
 	return func(yield func(row, error) bool) {
 		values := newValueReader(file, r, limit)
+		most := limit.maxRow
+		limit.allow(2 * most) // it may wrap all the rows
 		for i := 0; ; i++ {
 			one, err := values.next(i)
+			limit.allow(most)
 			if errors.Is(err, io.EOF) {
 				return
 			}
@@ -168,6 +171,9 @@ func (v *valueReader) breakAt(syntax *json.SyntaxError) int64 {
 	return start
 }
 
+// maxLines bounds what is remembered of lines, in the only object of a file or in a bomb of empty lines.
+const maxLines = 4 << 20
+
 // lineCounter remembers where lines end in what was read ahead. Offsets are asked for in rising order.
 type lineCounter struct {
 	r       io.Reader
@@ -184,6 +190,9 @@ func (l *lineCounter) Read(p []byte) (int, error) {
 		}
 	}
 	l.read += int64(n)
+	if len(l.ends) > maxLines {
+		return n, fmt.Errorf("a row has more than %d lines", maxLines)
+	}
 	return n, err
 }
 

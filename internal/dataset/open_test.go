@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -9,8 +10,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime/metrics"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
 )
@@ -59,6 +62,20 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// A web server's answer that never ends is stopped by the limits, too.
+func TestEndlessURL(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"question":"`)
+		_, _ = io.Copy(w, endless{})
+	}))
+	defer server.Close()
+	_, _, err := LoadPool(t.Context(), Open(nil), config.Source{Path: server.URL + "/pool.jsonl"})
+	if err == nil || !strings.Contains(err.Error(), "a row is larger than") {
+		t.Errorf("%v, want a limit's error", err)
+	}
+}
+
 // A small file that decompresses without end is stopped.
 func TestBombs(t *testing.T) {
 	t.Parallel()
@@ -80,6 +97,81 @@ func TestBombs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Files that are small, or have no end, and would be read into many times their size: each is stopped by its own
+// limit, with an error that says which, long before the memory is used up.
+func TestMemoryBombs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads 100 MB")
+	}
+	const most = 1 << 30 // bytes in use
+	for name, c := range map[string]struct {
+		content string
+		repeat  string // without end
+		says    string
+	}{
+		"a line":            {`{"question":"`, "a", "a row is larger than 32 MiB"},
+		"a second line":     {"{\"question\":\"q\"}\n{\"question\":\"", "a", "a row is larger than 16 MiB"},
+		"empty lines":       {`{"question":"q"}`, "\n", "a row has more than 4194304 lines"},
+		"an array of lines": {`[{"question":"q"},`, " \n", "a row has more than 4194304 lines"},
+		"nesting":           {`{"question":`, "[", "exceeded max depth"},
+		"empty objects":     {`{"data":[`, "{},", "a row is larger than 32 MiB"},
+		"a cell":            {"question\n\"", "a\n", "a row is larger than 16 MiB"},
+		"columns":           {"question", ",a", "a row is larger than 16 MiB"},
+		"zeros":             {"", "\x00", "no text in UTF-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var used peak
+			stop := used.watch()
+			_, _, err := LoadPool(t.Context(), func(context.Context, string) (io.ReadCloser, error) {
+				return compressed(c.content, c.repeat), nil
+			}, config.Source{Path: "bomb.gz"})
+			stop()
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want it to say %q", err, c.says)
+			}
+			if used.bytes > most {
+				t.Errorf("%d MiB in use", used.bytes>>20)
+			}
+		})
+	}
+}
+
+// compressed is a text and then another again and again, gzipped.
+func compressed(begin, again string) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		z := gzip.NewWriter(w)
+		_, err := io.WriteString(z, begin)
+		for block := []byte(strings.Repeat(again, 32<<10)); err == nil; {
+			_, err = z.Write(block)
+		}
+		w.CloseWithError(err)
+	}()
+	return r
+}
+
+// peak is the most that the heap held.
+type peak struct{ bytes uint64 }
+
+func (p *peak) watch() (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	go func() {
+		defer close(done)
+		for tick := time.NewTicker(2 * time.Millisecond); ; {
+			metrics.Read(sample)
+			p.bytes = max(p.bytes, sample[0].Value.Uint64())
+			select {
+			case <-quit:
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
 }
 
 type endless struct{}

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -67,11 +68,30 @@ type parquetReader struct {
 
 func openParquet(r io.ReaderAt, size int64) (reader parquetReader, err error) {
 	defer recovered(&err)
+	if err := checkFooter(r, size); err != nil {
+		return reader, err
+	}
 	f, err := parquet.OpenFile(r, size)
 	if err != nil {
 		return reader, err
 	}
 	return parquetReader{parquet.NewGenericReader[any](f), len(f.Schema().Columns())}, nil
+}
+
+// checkFooter checks how long the file says its metadata is: the library would make room for up to 4 GiB of it.
+func checkFooter(r io.ReaderAt, size int64) error {
+	const magic, footer = 4, 8 // PAR1 at the beginning; the length and PAR1 at the end
+	if size < magic+footer {
+		return io.ErrUnexpectedEOF
+	}
+	var end [footer]byte
+	if _, err := r.ReadAt(end[:], size-footer); err != nil {
+		return err
+	}
+	if length := int64(binary.LittleEndian.Uint32(end[:])); length > size-magic-footer {
+		return fmt.Errorf("damaged Parquet: %d bytes of metadata in a file of %d", length, size)
+	}
+	return nil
 }
 
 // next reads a row; io.EOF if there is none.

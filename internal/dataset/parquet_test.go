@@ -2,8 +2,11 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"reflect"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -96,5 +99,19 @@ func TestParquetDamaged(t *testing.T) {
 		damaged[i] ^= 0xff
 		LoadPool(t.Context(), memory(string(damaged)), config.Source{Path: "p.parquet"})
 		LoadPool(t.Context(), memory(content[:i]), config.Source{Path: "p.parquet"})
+	}
+}
+
+// A file that lies about its metadata is refused before room is made for it.
+func TestParquetLies(t *testing.T) {
+	t.Parallel()
+	content := []byte(parquetFile(t, []searchR1{{DataSource: "nq"}}))
+	binary.LittleEndian.PutUint32(content[len(content)-8:], 1<<32-1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := LoadPool(t.Context(), memory(string(content)), config.Source{Path: "p.parquet"})
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "4294967295 bytes of metadata") || after.TotalAlloc-before.TotalAlloc > 1<<30 {
+		t.Errorf("%v, after taking %d bytes", err, after.TotalAlloc-before.TotalAlloc)
 	}
 }

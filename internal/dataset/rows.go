@@ -13,10 +13,11 @@ import (
 	"strings"
 )
 
-// Limits that keep a broken file or a compression bomb from using up the memory or the disk, in bytes.
+// Limits that keep a broken file or a compression bomb from using up the memory or the disk, in bytes. What a row is
+// read into may take thirty times its bytes: a table of empty cells, an array of empty objects.
 const (
-	maxRow  = 256 << 20
-	maxFile = 8 << 30 // after decompression
+	maxRow  = 16 << 20 // twice as much for the first object of a file, which may wrap all its rows
+	maxFile = 8 << 30  // after decompression
 )
 
 // sniffed is how much of a file decides its form.
@@ -136,6 +137,9 @@ func newLimitedReader(ctx context.Context, r io.Reader, maxRow, maxFile int64) *
 
 // nextRow begins a row.
 func (l *limitedReader) nextRow() { l.row = 0 }
+
+// allow sets how large a row may be from now on.
+func (l *limitedReader) allow(maxRow int64) { l.maxRow = maxRow }
 
 // wholeFile is for forms that do not come row by row.
 func (l *limitedReader) wholeFile() { l.maxRow = l.maxFile }

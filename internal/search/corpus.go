@@ -22,6 +22,10 @@ const (
 	maxTitle = 300
 )
 
+// MaxCorpus bounds a corpus after decompression, in bytes: three times the English Wikipedia. A compression bomb would
+// fill the disk with its index, and a web server without end that with its copy.
+const MaxCorpus = 64 << 30
+
 // corpus is JSON lines of documents in the blob store, gzipped or not, named by its content.
 type corpus struct {
 	uri, sha256 string
@@ -84,7 +88,7 @@ func (c corpus) each(ctx context.Context, fn func(line int, d document) error) e
 	if err != nil {
 		return fmt.Errorf("corpus %s: %w", c.uri, err)
 	}
-	if err := eachLine(ctx, text, fn); err != nil {
+	if err := eachLine(ctx, &bounded{text, MaxCorpus}, fn); err != nil {
 		return fmt.Errorf("corpus %s: %w", c.uri, err)
 	}
 	if _, err := io.Copy(io.Discard, raw); err != nil { // what lies behind the end of a gzip stream is hashed too
@@ -102,6 +106,20 @@ func plain(r *bufio.Reader) (io.Reader, error) {
 		return r, nil
 	}
 	return gzip.NewReader(r)
+}
+
+// bounded ends with an error where a corpus is too large.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("larger than %d GiB uncompressed", MaxCorpus>>30)
+	}
+	return n, err
 }
 
 func eachLine(ctx context.Context, r io.Reader, fn func(line int, d document) error) error {
