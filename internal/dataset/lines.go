@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"strings"
 )
 
 // WriteQuestions writes JSON lines that ReadQuestions reads; the same questions make the same bytes.
@@ -19,7 +20,7 @@ func WriteQuestions(w io.Writer, questions []Question) error {
 // ReadQuestions yields questions one at a time, so that a million need no more memory than one. It refuses lines
 // with any other field, such as answers. It ends after the first error, which names the line.
 func ReadQuestions(r io.Reader) iter.Seq2[Question, error] {
-	return readLines(r, "questions", func(q Question) bool { return q.Token != "" && q.Text != "" })
+	return readLines(r, "questions", func(q Question) bool { return isToken(q.Token) && q.Text != "" })
 }
 
 // WriteGold writes JSON lines that ReadGold reads.
@@ -29,7 +30,16 @@ func WriteGold(w io.Writer, gold []Gold) error {
 
 // ReadGold yields gold answers one at a time; like ReadQuestions.
 func ReadGold(r io.Reader) iter.Seq2[Gold, error] {
-	return readLines(r, "gold answers", func(g Gold) bool { return g.Token != "" && len(g.Answers) > 0 })
+	return readLines(r, "gold answers", func(g Gold) bool { return isToken(g.Token) && len(g.Answers) > 0 })
+}
+
+// isToken tells what may be a question's token in a subject: what set.token makes. The lines come from the blob store,
+// where others write too.
+func isToken(token string) bool {
+	const longest = 128 // two of config.Token's and a dash, with room
+	return token != "" && len(token) <= longest && !strings.ContainsFunc(token, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
 }
 
 func writeLines[T any](w io.Writer, items []T) error {
@@ -60,7 +70,7 @@ func readLines[T any](r io.Reader, what string, complete func(T) bool) iter.Seq2
 				return
 			}
 			if err == nil && !complete(item) {
-				err = errors.New("a field is missing")
+				err = errors.New("a field is missing, or the token is none: want [a-z0-9-]")
 			}
 			if err != nil {
 				yield(item, fmt.Errorf("read %s: line %d: %w", what, line, err))
