@@ -103,9 +103,11 @@ func list(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
 	cmd.Dir = ".."
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("go list %q: %v", args, err)
+		t.Fatalf("go list %q: %v\n%s", args, err, complaint.String())
 	}
 	return string(out)
 }
