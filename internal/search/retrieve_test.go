@@ -107,7 +107,9 @@ func TestRetrieveFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url, calls := serve(t, c.handler)
-			s := open(t, settings(t, "on"), config.SearchTool{Kind: "retrieve", URL: url}, nil)
+			cfg := settings(t, "on")
+			cfg.Timeout = time.Minute // four replies of 8 MiB take seconds on a busy machine under the race detector
+			s := open(t, cfg, config.SearchTool{Kind: "retrieve", URL: url}, nil)
 			_, err := s.Search(t.Context(), "q", 3)
 			if !errors.As(err, new(*search.Error)) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), url) {
 				t.Errorf("%v, want a search error with %q", err, c.want)
