@@ -7,8 +7,12 @@ import (
 	"runtime"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ratchet-rl/ratchet/internal/blob"
+	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
+	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
 // generated is a store that makes question files as they are read; a key is a number of questions.
@@ -42,6 +46,58 @@ func TestSlicesTakeFlatMemory(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
+// What the projection keeps does not grow with the questions: a dead letter costs what its comment says, a report the
+// same for any number of questions. Not parallel: it measures the heap.
+func TestProjectionTakesFlatMemory(t *testing.T) { //nolint:paralleltest // see above
+	const letters, perLetter = 100_000, 48
+	p := newProjection(nil, "r")
+	before := liveHeap()
+	for i := range letters {
+		p.lay("rank-llm", &pb.Identity{
+			Run: "r", Generation: 1, Target: "own", Purpose: pb.Purpose_PURPOSE_GROW, Question: fmt.Sprintf("pool-of-questions-%d", i),
+		})
+	}
+	if grown := liveHeap() - before; grown > letters*perLetter {
+		t.Errorf("a dead letter takes %d bytes, want at most %d", grown/letters, perLetter)
+	}
+	if n := p.tally(group{1, "own", pb.Purpose_PURPOSE_GROW}).mute["rank-llm"]; n != letters {
+		t.Errorf("got %d dead letters, want %d", n, letters)
+	}
+	runtime.KeepAlive(p)
+
+	event := &pb.Event{Body: &pb.Event_Report{Report: &pb.Report{Target: "own", Look: 1, Answer: &pb.Score{Mean: 0.5}}}}
+	for i := range 1000 {
+		event.GetReport().ByQuestion = append(event.GetReport().ByQuestion, &pb.QuestionScore{Question: fmt.Sprint(i)})
+	}
+	data, err := proto.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.noteEval(t.Context(), &bus.Message{Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.report(looked{trained{0, "own"}, 1}); r.GetAnswer().GetMean() != 0.5 || len(r.GetByQuestion()) > 0 {
+		t.Errorf("the report is kept with %d questions, want its scores alone: %v", len(r.GetByQuestion()), r.GetAnswer())
+	}
+}
+
+// A header may say anything; only the classes of the schema are counted apart.
+func TestUnknownClassesCountAsOne(t *testing.T) {
+	t.Parallel()
+	for class, want := range map[string]string{"endpoint": "endpoint", "context_overflow": "context_overflow", "made-up": "other", "": "other"} {
+		if got := knownClass(class); got != want {
+			t.Errorf("class %q: got %q, want %q", class, got, want)
+		}
+	}
+}
+
+func liveHeap() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
 // liveAtEnd is the live heap, in bytes, at the last of n questions.
 func liveAtEnd(t *testing.T, n int) (live uint64) {
 	t.Helper()
@@ -53,10 +109,7 @@ func liveAtEnd(t *testing.T, n int) (live uint64) {
 		}
 		seen += len(questions.list)
 		if index == last {
-			var stats runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&stats)
-			live = stats.HeapAlloc
+			live = liveHeap()
 		}
 	}
 	if seen != n {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,8 +17,9 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// projection is what the streams say about one run. Memory is bounded by the number of generations, targets
-// and failure classes, and by the dead letters; never by questions.
+// projection is what the streams say about one run. Its memory is bounded by the number of generations, targets
+// and failure classes; never by questions. A dead letter that has no result costs about 40 bytes for each
+// trajectory it gave up.
 type projection struct {
 	bus *bus.Conn
 	run string
@@ -32,8 +34,8 @@ type projection struct {
 	deployments map[trained]*pb.Deployment
 	reports     map[looked]*pb.Report
 	decisions   map[looked]*pb.Decision
-	// deaths holds dead letters of trajectories and of their feedback and verdicts, until a replay succeeds.
-	deaths map[death]bool
+	// deaths holds the trajectories of dead letters, by who gave them up, until a replay succeeds.
+	deaths map[plot]map[grave]struct{}
 	// fatal is the dead letters of tasks that a phase cannot do without: build, train, deploy, evaluate.
 	fatal []fatality
 }
@@ -43,6 +45,10 @@ type group struct {
 	generation int
 	target     string
 	purpose    pb.Purpose
+}
+
+func groupOf(id *pb.Identity) group {
+	return group{int(id.GetGeneration()), id.GetTarget(), id.GetPurpose()}
 }
 
 type counts struct {
@@ -62,10 +68,18 @@ type looked struct {
 	look int
 }
 
-// death names a trajectory that a worker kind gave up.
-type death struct {
-	kind     string // rollout, rank-<ranker> or judge-<judge>
-	identity string
+// plot is the dead letters that are counted together.
+type plot struct {
+	kind string // who gave up: rollout, rank-<ranker> or judge-<judge>
+	group
+}
+
+// grave is a trajectory in a plot, by the hash of its identity: when a whole pool dies, its names stay on disk.
+type grave [16]byte
+
+func death(kind string, id *pb.Identity) (plot, grave) {
+	sum := sha256.Sum256([]byte(bus.IDTokens(id)))
+	return plot{kind, groupOf(id)}, grave(sum[:16])
 }
 
 type fatality struct {
@@ -80,7 +94,7 @@ func newProjection(conn *bus.Conn, run string) *projection {
 		bus: conn, run: run, changed: make(chan struct{}, 1),
 		counts: map[group]*counts{}, mixtures: map[int]*pb.Mixture{},
 		checkpoints: map[trained]*pb.Checkpoint{}, deployments: map[trained]*pb.Deployment{},
-		reports: map[looked]*pb.Report{}, decisions: map[looked]*pb.Decision{}, deaths: map[death]bool{},
+		reports: map[looked]*pb.Report{}, decisions: map[looked]*pb.Decision{}, deaths: map[plot]map[grave]struct{}{},
 	}
 }
 
@@ -120,25 +134,33 @@ func (p *projection) take(ctx context.Context, m *bus.Message, count func(contex
 func (p *projection) countTrajectory(_ context.Context, m *bus.Message) error {
 	return p.count(m, func(c *counts, s bus.Subject) {
 		if class, failed := strings.CutPrefix(m.Get(bus.HeaderOutcome), "failed/"); failed {
-			c.failed[class]++
+			c.failed[knownClass(class)]++
 		} else {
 			c.completed++
 		}
-		delete(p.deaths, death{"rollout", bus.IDTokens(s.Identity)})
+		p.exhume(kindRollout, s.Identity)
 	})
+}
+
+// knownClass is the class, if the schema has it: a header may say anything.
+func knownClass(class string) string {
+	if _, ok := pb.FailureClass_value["FAILURE_CLASS_"+strings.ToUpper(class)]; ok {
+		return class
+	}
+	return bus.ClassName(pb.FailureClass_FAILURE_CLASS_OTHER)
 }
 
 func (p *projection) countFeedback(_ context.Context, m *bus.Message) error {
 	return p.count(m, func(c *counts, s bus.Subject) {
 		c.feedback[s.Kind]++
-		delete(p.deaths, death{"rank-" + s.Kind, bus.IDTokens(s.Identity)})
+		p.exhume("rank-"+s.Kind, s.Identity)
 	})
 }
 
 func (p *projection) countVerdict(_ context.Context, m *bus.Message) error {
 	return p.count(m, func(c *counts, s bus.Subject) {
 		c.verdicts[s.Kind]++
-		delete(p.deaths, death{"judge-" + s.Kind, bus.IDTokens(s.Identity)})
+		p.exhume("judge-"+s.Kind, s.Identity)
 	})
 }
 
@@ -150,8 +172,7 @@ func (p *projection) count(m *bus.Message, add func(*counts, bus.Subject)) error
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id := subject.Identity
-	add(p.of(group{int(id.GetGeneration()), id.GetTarget(), id.GetPurpose()}), subject)
+	add(p.of(groupOf(subject.Identity)), subject)
 	p.usage.Calls += number(m, bus.HeaderCalls)
 	p.usage.PromptTokens += number(m, bus.HeaderPromptTokens)
 	p.usage.CompletionTokens += number(m, bus.HeaderCompletionTokens)
@@ -203,6 +224,7 @@ func (p *projection) noteEval(ctx context.Context, m *bus.Message) error {
 	switch body := event.GetBody().(type) {
 	case *pb.Event_Report:
 		r := body.Report
+		r.ByQuestion = nil // as many as there are questions, and nothing to conduct by
 		p.reports[looked{trained{generation, r.GetTarget()}, int(r.GetLook())}] = r
 	case *pb.Event_Decision:
 		d := body.Decision
@@ -236,9 +258,7 @@ func (p *projection) noteDeath(ctx context.Context, m *bus.Message) error {
 }
 
 func (p *projection) bury(ctx context.Context, kind string, id *pb.Identity) error {
-	p.mu.Lock()
-	p.deaths[death{kind, bus.IDTokens(id)}] = true
-	p.mu.Unlock()
+	p.lay(kind, id)
 	stream, subject := resultOf(kind, id)
 	if _, err := p.bus.Last(ctx, stream, subject); errors.Is(err, bus.ErrNotFound) {
 		return nil
@@ -247,8 +267,27 @@ func (p *projection) bury(ctx context.Context, kind string, id *pb.Identity) err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.deaths, death{kind, bus.IDTokens(id)})
+	p.exhume(kind, id)
 	return nil
+}
+
+// lay notes a death.
+func (p *projection) lay(kind string, id *pb.Identity) {
+	where, who := death(kind, id)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.deaths[where] == nil {
+		p.deaths[where] = map[grave]struct{}{}
+	}
+	p.deaths[where][who] = struct{}{}
+}
+
+// exhume forgets a death: there is a result. p.mu is held.
+func (p *projection) exhume(kind string, id *pb.Identity) {
+	if len(p.deaths) > 0 { // hardly ever
+		where, who := death(kind, id)
+		delete(p.deaths[where], who)
+	}
 }
 
 // resultOf is where the result would be that a worker kind gave up.
@@ -285,15 +324,13 @@ func (p *projection) tally(g group) tally {
 	for _, n := range c.failed {
 		t.failed += n
 	}
-	for d := range p.deaths {
-		id, err := bus.ParseID(d.identity)
-		if err != nil || (group{int(id.GetGeneration()), id.GetTarget(), id.GetPurpose()}) != g {
-			continue
-		}
-		if d.kind == "rollout" {
-			t.dead++
-		} else {
-			t.mute[d.kind]++
+	for where, graves := range p.deaths {
+		switch {
+		case where.group != g:
+		case where.kind == kindRollout:
+			t.dead += int64(len(graves))
+		default:
+			t.mute[where.kind] += int64(len(graves))
 		}
 	}
 	return t
