@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -18,7 +14,8 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/search"
 )
 
-// loader reads what a run needs from the operator's disk and puts it where every role can read it.
+// loader reads what a run needs from the operator's disk and puts it where every role can read it. Nothing of it is
+// held in memory but what tells repeated questions, about 80 bytes each.
 type loader struct {
 	// dir is what relative paths begin at: the run file's folder.
 	dir  string
@@ -51,42 +48,52 @@ func (l loader) load(ctx context.Context, run *config.Run) error {
 }
 
 func (l loader) pool(ctx context.Context, source *config.Source) error {
-	questions, warnings, err := dataset.LoadPool(ctx, l.opener(), *source)
+	questions, err := newSpool()
+	if err != nil {
+		return err
+	}
+	defer questions.close()
+	write := dataset.NewLines[dataset.Question](questions).Write
+	count := 0
+	warnings, err := dataset.LoadPool(ctx, l.opener(), *source, func(q dataset.Question) error {
+		count++
+		return write(q)
+	})
 	if err != nil {
 		return err
 	}
 	l.warn(*source, warnings)
-	return l.questions(ctx, source, questions)
-}
-
-func (l loader) evaluation(ctx context.Context, source *config.Source) error {
-	questions, gold, warnings, err := dataset.LoadEvaluation(ctx, l.opener(), *source)
-	if err != nil {
-		return err
-	}
-	l.warn(*source, warnings)
-	if err := l.questions(ctx, source, questions); err != nil {
-		return err
-	}
-	var text bytes.Buffer
-	if err := dataset.WriteGold(&text, gold); err != nil {
-		return fmt.Errorf("write the answers of %s: %w", source.Path, err)
-	}
-	source.GoldURI, err = l.keep(ctx, "gold", text.Bytes())
+	source.Count = count
+	source.URI, err = l.keep(ctx, questions, "questions", ".jsonl")
 	return err
 }
 
-func (l loader) questions(ctx context.Context, source *config.Source, questions []dataset.Question) error {
-	if len(questions) == 0 {
-		return usage(fmt.Errorf("%s holds no questions", source.Path), "check the file, and the limit")
+func (l loader) evaluation(ctx context.Context, source *config.Source) error {
+	questions, err := newSpool()
+	if err != nil {
+		return err
 	}
-	var text bytes.Buffer
-	if err := dataset.WriteQuestions(&text, questions); err != nil {
-		return fmt.Errorf("write the questions of %s: %w", source.Path, err)
+	defer questions.close()
+	gold, err := newSpool()
+	if err != nil {
+		return err
 	}
-	var err error
-	source.Count = len(questions)
-	source.URI, err = l.keep(ctx, "questions", text.Bytes())
+	defer gold.close()
+	write, writeGold := dataset.NewLines[dataset.Question](questions).Write, dataset.NewLines[dataset.Gold](gold).Write
+	count := 0
+	warnings, err := dataset.LoadEvaluation(ctx, l.opener(), *source, func(q dataset.Question, g dataset.Gold) error {
+		count++
+		return errors.Join(write(q), writeGold(g))
+	})
+	if err != nil {
+		return err
+	}
+	l.warn(*source, warnings)
+	source.Count = count
+	if source.URI, err = l.keep(ctx, questions, "questions", ".jsonl"); err != nil {
+		return err
+	}
+	source.GoldURI, err = l.keep(ctx, gold, "gold", ".jsonl")
 	return err
 }
 
@@ -96,24 +103,23 @@ func (l loader) warn(source config.Source, warnings []dataset.Warning) {
 	}
 }
 
-// keep puts content into the blob store.
-func (l loader) keep(ctx context.Context, prefix string, data []byte) (string, error) {
+// keep puts what was spooled into the blob store and returns its URI; none in a dry run.
+func (l loader) keep(ctx context.Context, s *spool, prefix, ext string) (string, error) {
 	if l.blobs == nil {
 		return "", nil
 	}
-	ref, err := blob.PutContent(ctx, l.blobs, prefix, "jsonl", data)
+	uri, err := s.keep(ctx, l.blobs, prefix, ext)
 	if err != nil {
 		return "", fmt.Errorf("put %s into the blob store: %w", prefix, err)
 	}
-	return ref.URI, nil
+	return uri, nil
 }
 
 // maxCorpus bounds the copy, as indexing bounds what is in it.
 const maxCorpus = search.MaxCorpus
 
-// corpus puts the corpus into the blob store by way of a temporary file: it may be larger than memory, and its
-// name is its hash.
-func (l loader) corpus(ctx context.Context, tool *config.SearchTool) (err error) {
+// corpus puts the corpus into the blob store; it may be larger than memory.
+func (l loader) corpus(ctx context.Context, tool *config.SearchTool) error {
 	if tool.Corpus == "" {
 		return nil
 	}
@@ -125,28 +131,20 @@ func (l loader) corpus(ctx context.Context, tool *config.SearchTool) (err error)
 	if l.blobs == nil {
 		return nil
 	}
-	file, err := os.CreateTemp("", "ratchet-corpus-*")
+	corpus, err := newSpool()
 	if err != nil {
-		return fmt.Errorf("make a temporary file: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
-	hash := sha256.New()
-	size, err := io.Copy(io.MultiWriter(file, hash), io.LimitReader(body, maxCorpus+1))
+	defer corpus.close()
+	size, err := io.Copy(corpus, io.LimitReader(body, maxCorpus+1))
 	if err != nil {
 		return fmt.Errorf("read the corpus %s: %w", tool.Corpus, err)
 	}
 	if size > maxCorpus {
 		return usage(fmt.Errorf("the corpus %s is larger than %d GiB", tool.Corpus, maxCorpus>>30), "check the URL, or split the corpus")
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read the corpus again: %w", err)
-	}
-	key := "corpora/" + hex.EncodeToString(hash.Sum(nil)) + corpusSuffix(tool.Corpus)
-	if _, err := l.blobs.PutIfAbsent(ctx, key, file, size); err != nil {
-		return fmt.Errorf("put the corpus into the blob store: %w", err)
-	}
-	tool.URI = l.blobs.URI(key)
-	return nil
+	tool.URI, err = l.keep(ctx, corpus, "corpora", corpusSuffix(tool.Corpus))
+	return err
 }
 
 func corpusSuffix(path string) string {

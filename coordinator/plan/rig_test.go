@@ -108,14 +108,13 @@ func (r *rig) spec(questions int) config.Run {
 
 func (r *rig) questions(name string, n int) config.Source {
 	r.t.Helper()
-	list := make([]dataset.Question, n)
-	for i := range list {
-		token := fmt.Sprintf("%s-%d", name, i)
-		list[i] = dataset.Question{Token: token, ID: token, Text: "What is " + token + "?"}
-	}
 	var lines bytes.Buffer
-	if err := dataset.WriteQuestions(&lines, list); err != nil {
-		r.t.Fatal(err)
+	write := dataset.NewLines[dataset.Question](&lines).Write
+	for i := range n {
+		token := fmt.Sprintf("%s-%d", name, i)
+		if err := write(dataset.Question{Token: token, ID: token, Text: "What is " + token + "?"}); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 	key := "questions/" + name + ".jsonl"
 	if _, err := r.blobs.PutIfAbsent(r.ctx, key, bytes.NewReader(lines.Bytes()), int64(lines.Len())); err != nil {

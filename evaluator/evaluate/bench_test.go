@@ -78,14 +78,16 @@ func openBlobs(t testing.TB) blob.Store {
 
 func testSpec(t testing.TB, blobs blob.Store, endpoint string) config.Run {
 	t.Helper()
-	gold := make([]dataset.Gold, questions)
-	for i := range gold {
-		gold[i] = dataset.Gold{Token: questionToken(i), Answers: []string{goldAnswer(i)}}
-	}
-	gold[1].Answers = append(gold[1].Answers, "other-name-001")
 	var lines bytes.Buffer
-	if err := dataset.WriteGold(&lines, gold); err != nil {
-		t.Fatal(err)
+	write := dataset.NewLines[dataset.Gold](&lines).Write
+	for i := range questions {
+		gold := dataset.Gold{Token: questionToken(i), Answers: []string{goldAnswer(i)}}
+		if i == 1 {
+			gold.Answers = append(gold.Answers, "other-name-001")
+		}
+		if err := write(gold); err != nil {
+			t.Fatal(err)
+		}
 	}
 	stored, err := blob.PutContent(t.Context(), blobs, "gold", "jsonl", lines.Bytes())
 	if err != nil {

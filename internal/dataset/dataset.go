@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"path"
 	"strings"
@@ -29,77 +30,41 @@ type Gold struct {
 // Warning is something the operator should know about a set that could be used all the same.
 type Warning string
 
-// LoadPool reads the questions of a pool, dropping repeated ones. Answers are never read; that there are some is a
-// warning. The error is an *Error if the set is at fault.
-func LoadPool(ctx context.Context, open Opener, src config.Source) ([]Question, []Warning, error) {
+// LoadPool hands over the questions of a pool one by one, dropping repeated ones. Answers are never read; that there
+// are some is a warning. The error is the callback's, or an *Error if the set is at fault.
+func LoadPool(ctx context.Context, open Opener, src config.Source, each func(Question) error) ([]Warning, error) {
 	set := newSet(src)
-	var questions []Question
-	for row, err := range rows(ctx, open, src.Path) {
-		if err != nil {
-			return nil, nil, err
+	return set.load(ctx, open, func(r row, q Question) (bool, error) {
+		if key := answerKey(r, src.AnswerField); key != "" {
+			set.tally.note(answersIgnored, r, key)
 		}
-		q, ok, err := set.question(row)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !ok {
-			continue
-		}
-		if key := answerKey(row, src.AnswerField); key != "" {
-			set.tally.note(answersIgnored, row, key)
-		}
-		if questions = append(questions, q); len(questions) == src.Limit {
-			break
-		}
-	}
-	if len(questions) == 0 {
-		return nil, nil, set.empty()
-	}
-	return questions, set.tally.warnings(), nil
+		return true, each(q)
+	})
 }
 
-// LoadEvaluation reads questions and their gold answers, one Gold per question and in the same order.
-func LoadEvaluation(ctx context.Context, open Opener, src config.Source) ([]Question, []Gold, []Warning, error) {
+// LoadEvaluation hands over questions with their gold answers; like LoadPool.
+func LoadEvaluation(ctx context.Context, open Opener, src config.Source, each func(Question, Gold) error) ([]Warning, error) {
 	set := newSet(src)
-	var questions []Question
-	var gold []Gold
-	for row, err := range rows(ctx, open, src.Path) {
-		if err != nil {
-			return nil, nil, nil, err
+	return set.load(ctx, open, func(r row, q Question) (bool, error) {
+		answers, err := set.answers(r)
+		if err != nil || len(answers) == 0 {
+			return false, err
 		}
-		q, ok, err := set.question(row)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		if !ok {
-			continue
-		}
-		answers, err := set.answers(row)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		if len(answers) == 0 {
-			continue
-		}
-		gold = append(gold, Gold{Token: q.Token, Answers: answers})
-		if questions = append(questions, q); len(questions) == src.Limit {
-			break
-		}
-	}
-	if len(questions) == 0 {
-		return nil, nil, nil, set.empty()
-	}
-	return questions, gold, set.tally.warnings(), nil
+		return true, each(q, Gold{Token: q.Token, Answers: answers})
+	})
 }
 
-// set turns rows of one source into questions.
+// set turns rows of one source into questions. Its memory is about 80 bytes for each: what was seen is kept by hash.
 type set struct {
 	src    config.Source
 	name   string // a token
-	texts  map[string]struct{}
-	tokens map[string]struct{}
+	texts  map[seen]struct{}
+	tokens map[seen]struct{}
 	tally  tally
 }
+
+// seen is the hash of a text or a token.
+type seen [16]byte
 
 func newSet(src config.Source) *set {
 	name := src.Name
@@ -108,8 +73,35 @@ func newSet(src config.Source) *set {
 	}
 	return &set{
 		src: src, name: config.Token(name),
-		texts: map[string]struct{}{}, tokens: map[string]struct{}{},
+		texts: map[seen]struct{}{}, tokens: map[seen]struct{}{},
 	}
+}
+
+// load hands over the questions of all rows until the limit; take tells whether the question counts.
+func (s *set) load(ctx context.Context, open Opener, take func(row, Question) (bool, error)) ([]Warning, error) {
+	taken := 0
+	for row, err := range rows(ctx, open, s.src.Path) {
+		if err != nil {
+			return nil, err
+		}
+		q, ok, err := s.question(row)
+		if ok && err == nil {
+			ok, err = take(row, q)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		if taken++; taken == s.src.Limit {
+			break
+		}
+	}
+	if taken == 0 {
+		return nil, s.empty()
+	}
+	return s.tally.warnings(), nil
 }
 
 // question makes a question of a row; false means that the row is dropped and has been counted.
@@ -145,7 +137,7 @@ func (s *set) token(id, text string) string {
 	token := s.name + "-" + config.Token(id)
 	if !add(s.tokens, token) {
 		token = s.name + "-" + config.Token(id+"\n"+text)
-		s.tokens[token] = struct{}{}
+		add(s.tokens, token)
 	}
 	return token
 }
@@ -177,9 +169,9 @@ func (s *set) empty() error {
 }
 
 // add tells whether key was new.
-func add(m map[string]struct{}, key string) bool {
-	n := len(m)
-	m[key] = struct{}{}
+func add(m map[seen]struct{}, key string) bool {
+	n, sum := len(m), sha256.Sum256([]byte(key))
+	m[seen(sum[:16])] = struct{}{}
 	return len(m) > n
 }
 

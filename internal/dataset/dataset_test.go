@@ -26,6 +26,24 @@ func memory(content string) Opener {
 	}
 }
 
+// loadPool collects what LoadPool hands over.
+func loadPool(ctx context.Context, open Opener, src config.Source) (all []Question, _ []Warning, _ error) {
+	warnings, err := LoadPool(ctx, open, src, func(q Question) error {
+		all = append(all, q)
+		return nil
+	})
+	return all, warnings, err
+}
+
+// loadEvaluation collects what LoadEvaluation hands over.
+func loadEvaluation(ctx context.Context, open Opener, src config.Source) (all []Question, gold []Gold, _ []Warning, _ error) {
+	warnings, err := LoadEvaluation(ctx, open, src, func(q Question, g Gold) error {
+		all, gold = append(all, q), append(gold, g)
+		return nil
+	})
+	return all, gold, warnings, err
+}
+
 // forms are a few rows of each set the loader knows, made by hand in the form it is published in.
 var forms = []struct {
 	name, path, content string
@@ -153,14 +171,14 @@ func TestForms(t *testing.T) {
 				content = gzipped(t, content)
 			}
 			src := config.Source{Path: "data/" + c.path}
-			pool, _, err := LoadPool(t.Context(), memory(content), src)
+			pool, _, err := loadPool(t.Context(), memory(content), src)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !sameQuestions(c.want, pool) {
 				t.Errorf("pool:\n%+v\nwant:\n%+v", pool, c.want)
 			}
-			questions, gold, _, err := LoadEvaluation(t.Context(), memory(content), src)
+			questions, gold, _, err := loadEvaluation(t.Context(), memory(content), src)
 			if c.gold == nil {
 				if err == nil {
 					t.Error("an evaluation set without answers was accepted")
@@ -209,7 +227,7 @@ func TestNamedFieldsWin(t *testing.T) {
 		Name: "My Set", Path: "x.jsonl", Field: "meta.text[1]", IDField: "key", AnswerField: "meta.a",
 	}
 	const content = `{"question":"no","id":"no","answer":"no","key":7,"meta":{"text":["no","yes?"],"a":"gold"}}`
-	questions, gold, _, err := LoadEvaluation(t.Context(), memory(content), src)
+	questions, gold, _, err := loadEvaluation(t.Context(), memory(content), src)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +243,7 @@ func TestNamedFieldsWin(t *testing.T) {
 func TestLimitTakesTheFirst(t *testing.T) {
 	t.Parallel()
 	content := "{\"question\":\"a\"}\n{\"question\":\"a\"}\n{\"question\":\"b\"}\n{\"question\":\"c\"}\nthis is broken, and not reached"
-	pool, _, err := LoadPool(t.Context(), memory(content), config.Source{Path: "p.jsonl", Limit: 3})
+	pool, _, err := loadPool(t.Context(), memory(content), config.Source{Path: "p.jsonl", Limit: 3})
 	if err != nil || len(pool) != 3 || pool[2].Text != "c" {
 		t.Errorf("got %+v, error %v; want a, b and c", pool, err)
 	}
@@ -237,7 +255,7 @@ func TestTokensAreUnique(t *testing.T) {
 {"id":"x","question":"second"}
 {"id":"x","question":"third"}
 {"id":"X","question":"fourth"}`
-	pool, _, err := LoadPool(t.Context(), memory(content), config.Source{Path: "p.jsonl"})
+	pool, _, err := loadPool(t.Context(), memory(content), config.Source{Path: "p.jsonl"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +283,7 @@ func TestWarnings(t *testing.T) {
 {"question":"d?","answer":"May"}
 {"question":"e?","answer":"Apr-22"}`
 	src := config.Source{Path: "dir/set.jsonl"}
-	pool, warnings, err := LoadPool(t.Context(), memory(content), src)
+	pool, warnings, err := loadPool(t.Context(), memory(content), src)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +296,7 @@ func TestWarnings(t *testing.T) {
 	if diff := cmp.Diff(want, warnings); diff != "" || len(pool) != 5 {
 		t.Errorf("%d questions; warnings (-want +got):\n%s", len(pool), diff)
 	}
-	_, gold, warnings, err := LoadEvaluation(t.Context(), memory(content), src)
+	_, gold, warnings, err := loadEvaluation(t.Context(), memory(content), src)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +360,7 @@ func TestErrors(t *testing.T) {
 			t.Parallel()
 			src := c.src
 			src.Path = c.path
-			_, _, err := LoadPool(t.Context(), memory(c.content), src)
+			_, _, err := loadPool(t.Context(), memory(c.content), src)
 			var fault *Error
 			if !errors.As(err, &fault) || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("error:\n%v\nwant:\n%s", err, c.want)
@@ -356,7 +374,7 @@ func TestErrors(t *testing.T) {
 
 func TestEvaluationNeedsAnswers(t *testing.T) {
 	t.Parallel()
-	_, _, _, err := LoadEvaluation(t.Context(), memory(`{"question":"a?","gold":"x","id":1}`), config.Source{Path: "e.jsonl"})
+	_, _, _, err := loadEvaluation(t.Context(), memory(`{"question":"a?","gold":"x","id":1}`), config.Source{Path: "e.jsonl"})
 	const want = "e.jsonl:1: no gold answer\n  keys: gold, id, question; expected golden_answers, answers, answer or Answer\n  fix: set answer_field: gold beside path in run.yaml"
 	if err == nil || err.Error() != want {
 		t.Errorf("error:\n%v\nwant:\n%s", err, want)
@@ -367,13 +385,13 @@ func TestCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := LoadPool(ctx, memory(`{"question":"a"}`), config.Source{Path: "p"}); !errors.Is(err, context.Canceled) {
+	if _, _, err := loadPool(ctx, memory(`{"question":"a"}`), config.Source{Path: "p"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
 
-// A pool has no path to an answer: what LoadPool returns is made of strings that come from no answer field.
-var _ func(context.Context, Opener, config.Source) ([]Question, []Warning, error) = LoadPool
+// A pool has no path to an answer: what LoadPool hands over is made of strings that come from no answer field.
+var _ func(context.Context, Opener, config.Source, func(Question) error) ([]Warning, error) = LoadPool
 
 func TestPoolHoldsNoAnswers(t *testing.T) {
 	t.Parallel()
@@ -381,10 +399,11 @@ func TestPoolHoldsNoAnswers(t *testing.T) {
 	for i := range load.NumOut() {
 		wantNoGold(t, load.Out(i))
 	}
+	wantNoGold(t, load.In(load.NumIn()-1).In(0)) // what the callback is handed
 	for _, c := range forms {
 		const secret = "SECRET"
 		content := strings.NewReplacer("Paris", secret, "yes", secret, "Sunset", secret, "1904", secret, "2,718", secret).Replace(c.content)
-		pool, warnings, err := LoadPool(t.Context(), memory(content), config.Source{Path: c.path})
+		pool, warnings, err := loadPool(t.Context(), memory(content), config.Source{Path: c.path})
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -439,11 +458,11 @@ func TestRealSets(t *testing.T) {
 				t.Skipf("%s is missing", file)
 			}
 			src := config.Source{Path: file}
-			pool, warnings, err := LoadPool(t.Context(), Open(nil), src)
+			pool, warnings, err := loadPool(t.Context(), Open(nil), src)
 			if err != nil || len(pool) != c.questions || !strings.HasPrefix(pool[0].Text, c.first) {
 				t.Errorf("%d questions, error %v, warnings %v; want %d", len(pool), err, warnings, c.questions)
 			}
-			_, gold, warnings, err := LoadEvaluation(t.Context(), Open(nil), src)
+			_, gold, warnings, err := loadEvaluation(t.Context(), Open(nil), src)
 			if len(gold) != c.gold || (err == nil) != (c.gold > 0) || len(warnings) > 0 {
 				t.Errorf("%d answers, error %v, warnings %v; want %d", len(gold), err, warnings, c.gold)
 			}

@@ -6,7 +6,9 @@
 // MuSiQue, 2Wiki, NQ, TriviaQA, PopQA, Bamboogle, BamTwoogle) are read without configuration. The content decides
 // the form, not the file's name.
 //
-// A pool cannot hold answers: LoadPool returns Question, which has no place for them, and never looks inside an
+// Questions are handed over one at a time; a million take about 80 MB, which tell the repeated ones.
+//
+// A pool cannot hold answers: LoadPool hands over Question, which has no place for them, and never looks inside an
 // answer field; it only says that there is one.
 //
 // Failure handling: what makes the set unusable is an *Error that names file and line, the keys found there, what

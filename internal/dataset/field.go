@@ -103,8 +103,8 @@ func goldAnswers(r row, named string) ([]string, error) {
 	if key == "answer" && named == "" {
 		answers = append(answers, texts(r.fields[aliasKey])...)
 	}
-	seen := map[string]struct{}{}
-	return slices.DeleteFunc(answers, func(a string) bool { return !add(seen, a) }), nil
+	known := map[seen]struct{}{}
+	return slices.DeleteFunc(answers, func(a string) bool { return !add(known, a) }), nil
 }
 
 // namedOr is the one field that the operator named, else the usual ones.

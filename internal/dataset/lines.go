@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,20 +11,28 @@ import (
 	"strings"
 )
 
-// WriteQuestions writes JSON lines that ReadQuestions reads; the same questions make the same bytes.
-func WriteQuestions(w io.Writer, questions []Question) error {
-	return writeLines(w, questions)
+// Lines writes JSON lines, one at a time, that ReadQuestions or ReadGold reads; the same items make the same bytes.
+type Lines[T Question | Gold] struct{ enc *json.Encoder }
+
+// NewLines writes to w.
+func NewLines[T Question | Gold](w io.Writer) Lines[T] {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return Lines[T]{enc}
+}
+
+// Write writes a line.
+func (l Lines[T]) Write(item T) error {
+	if err := l.enc.Encode(item); err != nil {
+		return fmt.Errorf("write dataset line: %w", err)
+	}
+	return nil
 }
 
 // ReadQuestions yields questions one at a time, so that a million need no more memory than one. It refuses lines
 // with any other field, such as answers. It ends after the first error, which names the line.
 func ReadQuestions(r io.Reader) iter.Seq2[Question, error] {
 	return readLines(r, "questions", func(q Question) bool { return isToken(q.Token) && q.Text != "" })
-}
-
-// WriteGold writes JSON lines that ReadGold reads.
-func WriteGold(w io.Writer, gold []Gold) error {
-	return writeLines(w, gold)
 }
 
 // ReadGold yields gold answers one at a time; like ReadQuestions.
@@ -40,21 +47,6 @@ func isToken(token string) bool {
 	return token != "" && len(token) <= longest && !strings.ContainsFunc(token, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 	})
-}
-
-func writeLines[T any](w io.Writer, items []T) error {
-	buffered := bufio.NewWriter(w)
-	enc := json.NewEncoder(buffered)
-	enc.SetEscapeHTML(false)
-	for _, item := range items {
-		if err := enc.Encode(item); err != nil {
-			return fmt.Errorf("write dataset lines: %w", err)
-		}
-	}
-	if err := buffered.Flush(); err != nil {
-		return fmt.Errorf("write dataset lines: %w", err)
-	}
-	return nil
 }
 
 func readLines[T any](r io.Reader, what string, complete func(T) bool) iter.Seq2[T, error] {

@@ -43,7 +43,7 @@ func TestOpen(t *testing.T) {
 		server.URL + "/pool.jsonl?raw=1.2": "a?",
 		"s3://bucket/pool.jsonl":           "s3://bucket/pool.jsonl",
 	} {
-		pool, _, err := LoadPool(t.Context(), Open(s3), config.Source{Path: path})
+		pool, _, err := loadPool(t.Context(), Open(s3), config.Source{Path: path})
 		if err != nil || pool[0].Text != text || !strings.HasPrefix(pool[0].ID, "pool_") {
 			t.Errorf("%s: %+v, error %v", path, pool, err)
 		}
@@ -55,7 +55,7 @@ func TestOpen(t *testing.T) {
 		"s3://bucket/pool.jsonl": "there is no S3 here",
 		"":                       "no such file",
 	} {
-		_, _, err := LoadPool(t.Context(), Open(nil), config.Source{Path: path})
+		_, _, err := loadPool(t.Context(), Open(nil), config.Source{Path: path})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "fix: check path") {
 			t.Errorf("%s: error %v, want %q", path, err, want)
 		}
@@ -70,7 +70,7 @@ func TestEndlessURL(t *testing.T) {
 		_, _ = io.Copy(w, endless{})
 	}))
 	defer server.Close()
-	_, _, err := LoadPool(t.Context(), Open(nil), config.Source{Path: server.URL + "/pool.jsonl"})
+	_, _, err := loadPool(t.Context(), Open(nil), config.Source{Path: server.URL + "/pool.jsonl"})
 	if err == nil || !strings.Contains(err.Error(), "a row is larger than") {
 		t.Errorf("%v, want a limit's error", err)
 	}
@@ -124,7 +124,7 @@ func TestMemoryBombs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var used peak
 			stop := used.watch()
-			_, _, err := LoadPool(t.Context(), func(context.Context, string) (io.ReadCloser, error) {
+			_, _, err := loadPool(t.Context(), func(context.Context, string) (io.ReadCloser, error) {
 				return compressed(c.content, c.repeat), nil
 			}, config.Source{Path: "bomb.gz"})
 			stop()
@@ -186,11 +186,11 @@ func (endless) Read(p []byte) (int, error) {
 // fuzzed loads content both ways and checks what must hold of any set that is accepted.
 func fuzzed(t *testing.T, path, content string) {
 	src := config.Source{Path: path}
-	pool, _, err := LoadPool(t.Context(), memory(content), src)
+	pool, _, err := loadPool(t.Context(), memory(content), src)
 	if err == nil {
 		checkQuestions(t, pool)
 	}
-	questions, gold, _, err := LoadEvaluation(t.Context(), memory(content), src)
+	questions, gold, _, err := loadEvaluation(t.Context(), memory(content), src)
 	if err != nil {
 		return
 	}
@@ -203,7 +203,7 @@ func fuzzed(t *testing.T, path, content string) {
 }
 
 func checkQuestions(t *testing.T, questions []Question) {
-	tokens := map[string]struct{}{}
+	tokens := map[seen]struct{}{}
 	for _, q := range questions {
 		if !add(tokens, q.Token) || q.Text == "" || len(q.Text) > maxText || q.ID == "" {
 			t.Errorf("question %+v", q)
@@ -215,8 +215,11 @@ func checkQuestions(t *testing.T, questions []Question) {
 		}
 	}
 	var b strings.Builder
-	if err := WriteQuestions(&b, questions); err != nil {
-		t.Fatal(err)
+	lines := NewLines[Question](&b)
+	for _, q := range questions {
+		if err := lines.Write(q); err != nil {
+			t.Fatal(err)
+		}
 	}
 	i := 0
 	for q, err := range ReadQuestions(strings.NewReader(b.String())) {

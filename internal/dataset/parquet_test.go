@@ -58,7 +58,7 @@ func TestParquet(t *testing.T) {
 	}
 	content := parquetFile(t, rows)
 	for name, content := range map[string]string{"plain": content, "gzipped": gzipped(t, content)} {
-		questions, gold, _, err := LoadEvaluation(t.Context(), memory(content), config.Source{Name: "sr", Path: "train.parquet"})
+		questions, gold, _, err := loadEvaluation(t.Context(), memory(content), config.Source{Name: "sr", Path: "train.parquet"})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -81,7 +81,7 @@ func TestParquetFlat(t *testing.T) {
 	}
 	text := "who?"
 	content := parquetFile(t, []flat{{ID: 7, Question: &text, Answers: []string{"x"}}, {ID: 8}})
-	questions, gold, warnings, err := LoadEvaluation(t.Context(), memory(content), config.Source{Path: "p.parquet"})
+	questions, gold, warnings, err := loadEvaluation(t.Context(), memory(content), config.Source{Path: "p.parquet"})
 	if want := []Question{{"p-7", "7", "who?"}}; err != nil || !reflect.DeepEqual(questions, want) {
 		t.Errorf("got %+v, error %v; want %+v", questions, err, want)
 	}
@@ -97,8 +97,8 @@ func TestParquetDamaged(t *testing.T) {
 	for i := 4; i < len(content); i += 3 {
 		damaged := []byte(content)
 		damaged[i] ^= 0xff
-		LoadPool(t.Context(), memory(string(damaged)), config.Source{Path: "p.parquet"})
-		LoadPool(t.Context(), memory(content[:i]), config.Source{Path: "p.parquet"})
+		loadPool(t.Context(), memory(string(damaged)), config.Source{Path: "p.parquet"})
+		loadPool(t.Context(), memory(content[:i]), config.Source{Path: "p.parquet"})
 	}
 }
 
@@ -109,7 +109,7 @@ func TestParquetLies(t *testing.T) {
 	binary.LittleEndian.PutUint32(content[len(content)-8:], 1<<32-1)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, _, err := LoadPool(t.Context(), memory(string(content)), config.Source{Path: "p.parquet"})
+	_, _, err := loadPool(t.Context(), memory(string(content)), config.Source{Path: "p.parquet"})
 	runtime.ReadMemStats(&after)
 	if err == nil || !strings.Contains(err.Error(), "4294967295 bytes of metadata") || after.TotalAlloc-before.TotalAlloc > 1<<30 {
 		t.Errorf("%v, after taking %d bytes", err, after.TotalAlloc-before.TotalAlloc)
