@@ -14,7 +14,7 @@ import (
 )
 
 // Model samples continuations of a prompt. Safe for concurrent use. It retries what may pass; an error is final for
-// now. ErrContextOverflow, wrapped, says that the prompt does not fit.
+// now. ErrContextOverflow, wrapped, says that the prompt does not fit; ErrTooLong that nobody can read the reply.
 type Model interface {
 	Sample(ctx context.Context, r Request) (Samples, error)
 }
@@ -49,6 +49,8 @@ type Sample struct {
 	MeanLogprob  float64
 	HasLogprob   bool
 	FinishReason string
+
+	tooLong error // there was a text, but nobody has read it
 }
 
 // Tool is the search. Safe for concurrent use. No results is no error.
@@ -74,6 +76,17 @@ type Agent struct {
 
 // ErrContextOverflow means: the prompt is longer than the model takes.
 var ErrContextOverflow = errors.New("the prompt does not fit into the model's context")
+
+// ErrTooLong means: the model's reply is larger than the client takes, so none of its samples can be read.
+var ErrTooLong = errors.New("the reply is too large")
+
+// maxText is the largest candidate that is read, in bytes: no max_tokens that a server heeds comes near. What is longer
+// is cut to the excerpt that shows what it was, and cannot be chosen: it would be in the journal, the trajectory and
+// the next prompt for ever.
+const (
+	maxText     = 32 << 10
+	textExcerpt = 4 << 10
+)
 
 // ErrTool means: the search failed, not the model.
 var ErrTool = errors.New("search")
@@ -172,6 +185,9 @@ func (a *Agent) ask(ctx context.Context, id *pb.Identity, s *State, step *pb.Ste
 		Seed: seed(a.Settings.Seed, id, step.GetIndex(), attempt), Affinity: KindName(step.GetKind()),
 		Grammar: grammar,
 	})
+	if errors.Is(err, ErrTooLong) {
+		reply.Samples, err = []Sample{{FinishReason: "length", tooLong: err}}, nil
+	}
 	if errors.Is(err, ErrContextOverflow) {
 		return nil, failure(pb.FailureClass_FAILURE_CLASS_CONTEXT_OVERFLOW, "step %d: %v", step.GetIndex(), err)
 	}
@@ -195,12 +211,14 @@ func (a *Agent) ask(ctx context.Context, id *pb.Identity, s *State, step *pb.Ste
 }
 
 func candidate(s *State, kind pb.StepKind, sample Sample) *pb.Candidate {
-	text := strings.ToValidUTF8(sample.Text, "\uFFFD") // protobuf takes no other
+	text, err := bounded(sample)
 	c := &pb.Candidate{Text: text, Tokens: int32(sample.Tokens), FinishReason: sample.FinishReason}
 	if sample.HasLogprob && !math.IsNaN(sample.MeanLogprob) && !math.IsInf(sample.MeanLogprob, 0) {
 		c.MeanLogprob = &sample.MeanLogprob
 	}
-	_, err := s.read(kind, text)
+	if err == nil {
+		_, err = s.read(kind, text)
+	}
 	if err == nil && sample.FinishReason == "length" && !strings.Contains(text, Stop) {
 		err = errTruncated // whole as far as it goes, but a revision may have been to follow
 	}
@@ -208,6 +226,15 @@ func candidate(s *State, kind pb.StepKind, sample Sample) *pb.Candidate {
 		c.ParseError = err.Error()
 	}
 	return c
+}
+
+// bounded is what is kept of a sample's text, and why it cannot be read where that is not all.
+func bounded(sample Sample) (string, error) {
+	text := strings.ToValidUTF8(sample.Text, "\uFFFD") // protobuf takes no other
+	if sample.tooLong != nil || len(text) <= maxText {
+		return text, sample.tooLong
+	}
+	return strings.ToValidUTF8(text[:textExcerpt], ""), fmt.Errorf("the output has %d bytes; more than %d are not read, and only its beginning is kept", len(text), maxText)
 }
 
 // choose takes the readable candidate of the lowest perplexity, the first of equals. Where a readable candidate has no

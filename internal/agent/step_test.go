@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -51,6 +52,38 @@ func TestStepChangesNothing(t *testing.T) {
 		}
 		if !c.fails && (step.GetUsage().GetSearches() != 1 || step.GetResults()[0].GetTitle() != "title 2") {
 			t.Errorf("%v: want the second attempt's own search, counted", step)
+		}
+	}
+}
+
+// TestGiantCandidates: an output that no max_tokens would allow is never chosen, and only its beginning is kept.
+func TestGiantCandidates(t *testing.T) {
+	t.Parallel()
+	giant := strings.Repeat("é", 5<<19) // 5 MiB
+	for name, c := range map[string]struct {
+		model  Model
+		chosen int32
+		kept   int
+	}{
+		"one of two":       {says(giant, pick), 1, 2},
+		"readable, but":    {says("# "+giant+"\n"+pick, pick), 1, 2},
+		"all":              {says(giant), -1, 6},
+		"whole replies":    {failing{fmt.Errorf("8 MiB: %w", ErrTooLong)}, -1, 3},
+		"none is a giant":  {says(pick), 0, 2},
+		"as long as it is": {says("# " + strings.Repeat("x", maxText-len(pick)-3) + "\n" + pick), 0, 2},
+	} {
+		step, err := (&Agent{Model: c.model, Tool: results(1), Settings: settings(2, 2)}).Step(t.Context(), someone, searched(t))
+		var failed *Failure
+		if errors.As(err, &failed) != (c.chosen < 0) || failed != nil && failed.Class != pb.FailureClass_FAILURE_CLASS_UNPARSABLE {
+			t.Errorf("%s: %v", name, err)
+		}
+		if step.GetChosen() != c.chosen || len(step.GetCandidates()) != c.kept {
+			t.Errorf("%s: %d of %d candidates is chosen, want %d of %d", name, step.GetChosen(), len(step.GetCandidates()), c.chosen, c.kept)
+		}
+		for i, kept := range step.GetCandidates() {
+			if n := len(kept.GetText()); n > maxText || n > textExcerpt && kept.GetParseError() != "" {
+				t.Errorf("%s: %d bytes of candidate %d are kept; %s", name, n, i, kept.GetParseError())
+			}
 		}
 	}
 }

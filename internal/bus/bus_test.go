@@ -88,6 +88,19 @@ func TestLargeEventsAreClaimed(t *testing.T) {
 	}
 }
 
+// TestTooLargeEventsAreRefused: what no reader would take is not written, and trying again is no use.
+func TestTooLargeEventsAreRefused(t *testing.T) {
+	t.Parallel()
+	conn, id := devstack.TestBus(t), identity("pool-1")
+	_, err := conn.Publish(t.Context(), bus.TrajectorySubject(id), trajectory(id, strings.Repeat("long ", 14<<20)))
+	if !bus.IsPermanent(err) || !strings.Contains(err.Error(), "no reader takes more") {
+		t.Errorf("an event of 70 MiB: %v, want it refused for good", err)
+	}
+	if _, err := conn.Last(t.Context(), bus.Trajectories, bus.TrajectorySubject(id)); !errors.Is(err, bus.ErrNotFound) {
+		t.Errorf("there is a message all the same: %v", err)
+	}
+}
+
 // TestStaleWorkerIsFenced: two workers on one trajectory; the one that comes second cannot go on.
 func TestStaleWorkerIsFenced(t *testing.T) {
 	t.Parallel()

@@ -41,7 +41,7 @@ const (
 	typeJSON     = "application/json"
 	// claimAbove is the size from which an event lies in the blob store, far under NATS's 1 MiB.
 	claimAbove = 256 << 10
-	// maxClaim bounds what a reader fetches for one event.
+	// maxClaim bounds what a reader fetches for one event, and so what anybody may publish.
 	maxClaim = 64 << 20
 )
 
@@ -165,6 +165,9 @@ func contentHash(ev *pb.Event) string {
 func (c *Conn) checkIn(ctx context.Context, ev *pb.Event, data []byte) ([]byte, error) {
 	if c.blobs == nil {
 		return nil, fmt.Errorf("event of %d bytes: no blob store", len(data))
+	}
+	if len(data) > maxClaim {
+		return nil, Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, fmt.Errorf("it has %d bytes; no reader takes more than %d", len(data), maxClaim)))
 	}
 	sum := sha256.Sum256(data)
 	hash := hex.EncodeToString(sum[:])

@@ -24,10 +24,10 @@ func newCircuit(openAfter int, openFor time.Duration, changed func(open bool)) *
 	return &circuit{openAfter: max(openAfter, 1), openFor: openFor, changed: changed}
 }
 
-// note counts a call's outcome. What the server refuses for a reason is an answer, and so is an overflow.
+// note counts a call's outcome. What the server refuses for a reason is an answer, and so is an overflow of either side.
 func (c *circuit) note(err error) {
 	var failed *Error
-	bad := errors.As(err, &failed) && failed.Kind != KindRequest
+	bad := errors.As(err, &failed) && failed.Kind != KindRequest && failed.Kind != KindLong
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !bad {

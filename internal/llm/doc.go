@@ -15,7 +15,7 @@
 // What may pass is tried again, with growing delays or at the server's Retry-After, within llm.tries and llm.wait:
 // refused, timed out, 429, 5xx, an unknown model (a checkpoint may be loading), a reply that is none. What is left is
 // an [Error], the infrastructure's failure and never an answer. A prompt that does not fit is ErrContextOverflow, the
-// policy's own.
+// policy's own; a completion over llm.max_reply is ErrTooLong, which its caller judges: nothing of it is kept.
 //
 // After llm.open_after failures in a row the endpoint's circuit opens: Ready blocks until a probe succeeds, so that
 // workers stop pulling instead of burning attempts. Calls in flight go on, because they must end somehow.

@@ -19,6 +19,9 @@ var ErrContextOverflow = errors.New("the prompt exceeds the model's context leng
 // ErrNoGrammar means: this server is not known to keep outputs to a grammar.
 var ErrNoGrammar = errors.New("the server does not say that it is one that decodes by a grammar (llama.cpp, vLLM, SGLang); set policy.decoding to free")
 
+// ErrTooLong means: the model has answered, with more than llm.max_reply. It would again.
+var ErrTooLong = errors.New("the reply is larger than llm.max_reply")
+
 // Kinds of failure.
 const (
 	KindDown    = "down"    // refused, reset, no such host
@@ -28,6 +31,7 @@ const (
 	KindRequest = "request" // other 4xx: the server will not take this request
 	KindQuota   = "quota"   // out of money
 	KindGarbage = "garbage" // a reply that is none
+	KindLong    = "long"    // ErrTooLong
 )
 
 // Error is an endpoint's failure after all tries.
@@ -63,6 +67,8 @@ func (e *Error) remedy() string {
 		return "; the account is out of quota: pay, then the run goes on"
 	case e.Kind == KindGarbage:
 		return "; is it an OpenAI-compatible server, and does the URL end in /v1?"
+	case e.Kind == KindLong:
+		return "; does the server heed max_tokens? Lower max_tokens or the candidates, or raise llm.max_reply"
 	case e.Status == http.StatusNotFound:
 		return "; is the model's name right, is it loaded, does the URL end in /v1?"
 	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
@@ -79,7 +85,7 @@ func (e *Error) FailureClass() pb.FailureClass { return pb.FailureClass_FAILURE_
 
 // Temporary tells whether it may pass by itself. An unknown model may: its checkpoint may be loading.
 func (e *Error) Temporary() bool {
-	return e.Kind != KindQuota && (e.Kind != KindRequest || e.Status == http.StatusNotFound)
+	return e.Kind != KindQuota && e.Kind != KindLong && (e.Kind != KindRequest || e.Status == http.StatusNotFound)
 }
 
 // isRequestError: the server will not take this request; another might do.

@@ -74,7 +74,8 @@ func TestBadLuck(t *testing.T) {
 		"no choices":   {say(200, `{"choices":[]}`), llm.KindGarbage, 2, "no choices"},
 		"error in 200": {say(200, `{"error":{"message":"upstream"}}`), llm.KindGarbage, 2, "upstream"},
 		"half a body":  {say(200, `{"choices":[`, "Content-Length", "5000"), llm.KindGarbage, 2, "broke off"},
-		"too large":    {say(200, `{"choices":[{"text":"`+strings.Repeat("x", 5000)+`"}]}`), llm.KindGarbage, 2, "llm.max_reply"},
+		"too large":    {say(200, `{"choices":[{"text":"`+strings.Repeat("x", 5000)+`"}]}`), llm.KindLong, 1, "llm.max_reply"},
+		"endless page": {say(200, `{"pages":[{"choices":"`+strings.Repeat("x", 5000)+`"}]}`), llm.KindGarbage, 2, "llm.max_reply"},
 		"cut off":      {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, llm.KindDown, 2, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -116,6 +116,9 @@ func (c *Client) post(ctx context.Context, e *endpoint, r Request, data []byte, 
 	if isCanceled(ctx) {
 		return Response{}, context.Cause(ctx)
 	}
+	if errors.Is(err, ErrTooLong) {
+		return Response{Calls: 1}, err // paid for
+	}
 	if err != nil {
 		return Response{}, err
 	}
@@ -142,6 +145,8 @@ func (c *Client) do(e *endpoint, request *http.Request) ([]byte, error) {
 	switch {
 	case isTimeout(err):
 		return nil, unanswered(e, err, time.Since(begin))
+	case errors.Is(err, ErrTooLong) && reply.StatusCode == http.StatusOK && isCompletion(body):
+		return nil, &Error{Endpoint: e.name, Kind: KindLong, Status: reply.StatusCode, Err: err}
 	case err != nil:
 		return nil, &Error{Endpoint: e.name, Kind: KindGarbage, Status: reply.StatusCode, Err: err}
 	case reply.StatusCode != http.StatusOK:
@@ -150,7 +155,8 @@ func (c *Client) do(e *endpoint, request *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// read reads a reply of at most limit bytes, in one buffer where the server says how long it is.
+// read reads a reply of at most limit bytes, in one buffer where the server says how long it is. With ErrTooLong it
+// returns the beginning.
 func read(reply *http.Response, limit int64) ([]byte, error) {
 	buffer := bytes.NewBuffer(make([]byte, 0, min(max(reply.ContentLength, 0), limit)+bytes.MinRead))
 	n, err := io.Copy(buffer, io.LimitReader(reply.Body, limit+1))
@@ -158,7 +164,7 @@ func read(reply *http.Response, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the reply broke off after %d bytes: %w", n, err)
 	case n > limit:
-		return nil, fmt.Errorf("the reply is larger than llm.max_reply (%d bytes)", limit)
+		return buffer.Bytes(), fmt.Errorf("%w (%d bytes)", ErrTooLong, limit)
 	}
 	return buffer.Bytes(), nil
 }

@@ -140,6 +140,28 @@ func decode(data []byte, stop []string) (Response, error) {
 	return out, nil
 }
 
+// isCompletion says whether the beginning of a reply is that of a completion, so that the model wrote what follows: an
+// endless reply of a broken proxy is no output.
+func isCompletion(data []byte) bool {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for depth := 0; ; {
+		token, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		case "choices":
+			if depth == 1 {
+				return true
+			}
+		}
+	}
+}
+
 func (c choice) read(stop []string) Choice {
 	out := Choice{Text: c.Text, FinishReason: c.FinishReason}
 	if c.Message != nil {

@@ -62,9 +62,7 @@ func (b *bm25) Search(ctx context.Context, query string, k int) ([]*pb.SearchRes
 	}
 	results := make([]*pb.SearchResult, 0, len(found.Hits))
 	for _, hit := range found.Hits {
-		results = append(results, &pb.SearchResult{
-			Title: stored(hit.Fields, fieldTitle), Snippet: stored(hit.Fields, fieldSnippet), Url: stored(hit.Fields, fieldURL),
-		})
+		results = append(results, result(stored(hit.Fields, fieldTitle), stored(hit.Fields, fieldSnippet), stored(hit.Fields, fieldURL)))
 	}
 	return results, nil
 }

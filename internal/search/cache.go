@@ -80,7 +80,7 @@ func recall(path string) ([]*pb.SearchResult, bool) {
 	}
 	results := make([]*pb.SearchResult, 0, len(entries))
 	for _, e := range entries {
-		results = append(results, &pb.SearchResult{Title: e.Title, Snippet: e.Snippet, Url: e.URL})
+		results = append(results, result(e.Title, e.Snippet, e.URL))
 	}
 	return results, true
 }

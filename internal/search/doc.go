@@ -4,7 +4,8 @@
 //
 // The same query over the same corpus gives the same results in the same order, in every process: equal scores keep
 // the order of the corpus. A query is plain text; no character of it is an operator, and one without a word in it
-// has no results. Nothing found is no error.
+// has no results. Nothing found is no error. Of a result at most 16 KiB of text, 1 KiB of title and 2 KiB of URL are
+// returned, whatever the backend sends.
 //
 // Two backends are built in, a case each in Open:
 //

@@ -136,7 +136,7 @@ func (r *retrieve) ask(ctx context.Context, body []byte) ([]hit, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the reply broke off after %d bytes: %w", len(data), err)
 	case len(data) > maxReply:
-		return nil, fmt.Errorf("the reply is larger than %d bytes", maxReply)
+		return nil, refusal{reply.Status, fmt.Sprintf("the reply is larger than %d bytes", maxReply)}
 	case code != http.StatusOK && mayPass(code):
 		return nil, fmt.Errorf("%s: %s", reply.Status, excerpt(data))
 	case code != http.StatusOK:
@@ -184,7 +184,7 @@ func found(hits []hit, k int) []*pb.SearchResult {
 			d = *h.Document
 		}
 		title, text := d.parts()
-		results = append(results, &pb.SearchResult{Title: title, Snippet: text, Url: d.URL})
+		results = append(results, result(title, text, d.URL))
 	}
 	return results
 }

@@ -102,7 +102,7 @@ func TestRetrieveFailures(t *testing.T) {
 			for range 9 {
 				_, _ = w.Write(make([]byte, 1<<20))
 			}
-		}, "larger than", 4},
+		}, "larger than", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -16,6 +17,28 @@ type Searcher interface {
 	Search(ctx context.Context, query string, k int) ([]*pb.SearchResult, error)
 	// Close frees what Open opened.
 	Close() error
+}
+
+// Limits of one result, in bytes: what a page has beyond them is cut, because it would be in the prompt, the journal
+// and the trajectory.
+const (
+	maxTitleShown = 1 << 10
+	maxSnippet    = 16 << 10
+	maxURL        = 2 << 10
+)
+
+// result makes a result of whatever a backend found.
+func result(title, snippet, url string) *pb.SearchResult {
+	return &pb.SearchResult{Title: cut(title, maxTitleShown), Snippet: cut(snippet, maxSnippet), Url: cut(url, maxURL)}
+}
+
+// cut is the text, or its beginning and a mark.
+func cut(text string, most int) string {
+	const mark = " ..."
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-len(mark)], "") + mark
 }
 
 // Getter opens a blob by its URI.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +94,39 @@ func TestReplay(t *testing.T) {
 		var failed *search.Error
 		if !errors.As(err, &failed) || failed.FailureClass() != pb.FailureClass_FAILURE_CLASS_SEARCH || !strings.Contains(err.Error(), "search.cache: on") {
 			t.Errorf("%s: %v, want a search error that says what to do", name, err)
+		}
+	}
+}
+
+// TestGiantResult: of a page that is a book only the beginning is returned, from either backend and from the cache.
+func TestGiantResult(t *testing.T) {
+	t.Parallel()
+	book := strings.Repeat("The whale is white, and so on and so forth. ", 100_000)
+	line, err := json.Marshal(map[string]string{"title": strings.Repeat("Whale ", 1000), "contents": book, "url": "http://x/" + strings.Repeat("y", 10_000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	uri, corpus := keep(string(line) + "\n")
+	server, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"result":[[{"document":%s,"score":1}]]}`, line)
+	})
+	for name, tool := range map[string]config.SearchTool{
+		"bm25":     {Kind: "bm25", URI: uri},
+		"retrieve": {Kind: "retrieve", URL: server},
+	} {
+		s := open(t, settings(t, "on"), tool, corpus.get)
+		for _, from := range []string{"the backend", "the cache"} {
+			found, err := s.Search(t.Context(), "whale", 3)
+			if err != nil || len(found) != 1 {
+				t.Fatalf("%s: %d results, %v", name, len(found), err)
+			}
+			r := found[0]
+			if len(r.GetTitle()) > 1<<10 || len(r.GetSnippet()) > 16<<10 || len(r.GetUrl()) > 2<<10 {
+				t.Errorf("%s, from %s: title of %d bytes, snippet of %d, URL of %d", name, from, len(r.GetTitle()), len(r.GetSnippet()), len(r.GetUrl()))
+			}
+			if !strings.HasPrefix(r.GetSnippet(), "The whale is white") || !strings.HasSuffix(r.GetSnippet(), " ...") {
+				t.Errorf("%s: %.40s", name, r.GetSnippet())
+			}
 		}
 	}
 }

@@ -30,6 +30,9 @@ func (m *policyModel) Sample(ctx context.Context, r agent.Request) (agent.Sample
 	if errors.Is(err, llm.ErrContextOverflow) {
 		return agent.Samples{}, fmt.Errorf("%w: %w", agent.ErrContextOverflow, err)
 	}
+	if errors.Is(err, llm.ErrTooLong) {
+		return agent.Samples{Calls: reply.Calls}, fmt.Errorf("%w: %w", agent.ErrTooLong, err)
+	}
 	if err != nil {
 		return agent.Samples{}, err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -328,5 +330,48 @@ func TestDrain(t *testing.T) {
 	r.completed(t, 2)
 	if all, most := e.calls(); all != 2*steps || most != 1 {
 		t.Errorf("%d calls, up to %d times the same; want %d, once", all, most, 2*steps)
+	}
+}
+
+// TestGiantOutput: a server that does not heed max_tokens costs its trajectory, which says why in few bytes. The
+// endpoint is as good as ever.
+func TestGiantOutput(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"candidates": 1 << 20, "replies": 5 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, r := newEndpoint(t), newRig(t, long)
+			text := strings.Repeat("on and on ", size/10)
+			e.speak(func(c call, i int) string {
+				if strings.Contains(c.text, "pool-a-0") {
+					return text
+				}
+				return script(c, i)
+			})
+			r.work(t, 4, 0)
+			r.publish(t, task(e, "a", 2, 1))
+			r.settled(t)
+			results := r.results(t)
+			if len(results) != 2 {
+				t.Fatalf("%d trajectories, want 2", len(results))
+			}
+			for id, got := range results {
+				if !strings.Contains(id, "pool-a-0") {
+					if got.GetOutcome() != pb.Outcome_OUTCOME_COMPLETED {
+						t.Errorf("the other one: %s, %s", got.GetOutcome(), got.GetReason())
+					}
+					continue
+				}
+				if got.GetFailure() != pb.FailureClass_FAILURE_CLASS_UNPARSABLE || !strings.Contains(got.GetReason(), "bytes") {
+					t.Errorf("%s: %s: %s", id, got.GetFailure(), got.GetReason())
+				}
+				if n := proto.Size(got); n > 64<<10 {
+					t.Errorf("%s has %d bytes", id, n)
+				}
+				if u := got.GetUsage(); u.GetCalls() != 3 {
+					t.Errorf("%d calls were counted, want the three that were made", u.GetCalls())
+				}
+			}
+		})
 	}
 }
