@@ -22,12 +22,12 @@ type process struct {
 }
 
 // start starts a program of ours; what it says is shown if the test fails.
-func start(t *testing.T, config, name string, args ...string) *process {
+func start(t testing.TB, config, name string, args ...string) *process {
 	t.Helper()
 	return startProgram(t, []string{"RATCHET_CONFIG=" + config}, filepath.Join(programs, name), args...)
 }
 
-func startProgram(t *testing.T, env []string, program string, args ...string) *process {
+func startProgram(t testing.TB, env []string, program string, args ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(program, args...), name: filepath.Base(program), over: make(chan struct{}), said: &tail{}}
 	p.Env = append(os.Environ(), env...)
@@ -139,7 +139,7 @@ func (w *tail) String() string {
 }
 
 // freeAddress is an address of this machine that nobody listens at.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -127,7 +127,7 @@ targets:
 	return text
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -186,10 +186,12 @@ func (s site) load(t *testing.T) (config.Config, blob.Store) {
 }
 
 // state is the run's record; the zero value while there is none to be had.
-func state(ctx context.Context, conn *bus.Conn) (out runstate.State) {
+func state(ctx context.Context, conn *bus.Conn) runstate.State { return stateOf(ctx, conn, runName) }
+
+func stateOf(ctx context.Context, conn *bus.Conn, run string) (out runstate.State) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	value, _, err := conn.KV(runstate.Bucket).Get(ctx, runName+".state")
+	value, _, err := conn.KV(runstate.Bucket).Get(ctx, runstate.Key(run))
 	if err != nil {
 		return runstate.State{}
 	}
@@ -273,7 +275,7 @@ func same(t *testing.T, want, got outcome) {
 }
 
 // eventually asks until the answer is yes.
-func eventually(t *testing.T, what string, patience time.Duration, yes func() bool) {
+func eventually(t testing.TB, what string, patience time.Duration, yes func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
