@@ -96,7 +96,7 @@ func (c *demoCommand) improve(ctx context.Context, in *invocation, cfg config.Co
 		return err
 	}
 	defer s.close()
-	run, err = s.submit(ctx, in, run, dir, servedWithin)
+	run, _, err = s.submit(ctx, in, run, dir, servedWithin, false)
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,13 @@ func TestOperateARun(t *testing.T) {
 	file := filepath.Join(dir, "run.yaml")
 
 	i.submit(file, "--name", "first").wants(t, exitOK, "run       first")
+	i.ratchet("submit", file, "--name", "first").wants(t, exitOK, "disk      about ")
+	huge := []string{"submit", file, "--name", "huge", "--repetitions", "100000000"}
+	i.ratchet(huge...).wants(t, exitRefused, "run huge does not fit on the bus")
+	i.ratchet("status", "huge").wants(t, exitNotFound, "")
+	i.ratchet(append(huge, "--force")...).wants(t, exitOK, "run       huge")
+	i.ratchet("cancel", "huge", "--yes").wants(t, exitOK, "huge ends")
+	i.await("huge", func(s runstate.State) bool { return s.Finished })
 	i.ratchet("submit", file, "--name", "first").wants(t, exitOK, "first is there already, with the very same content")
 	i.ratchet("submit", file, "--name", "first", "--run-seed", "99").wants(t, exitRefused, "give it another name with --name")
 	own := i.ratchet("submit", file, "-o", "name")

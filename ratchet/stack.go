@@ -60,12 +60,13 @@ func (s *stack) run(ctx context.Context, work func(context.Context, config.Confi
 		return err
 	}
 	defer release()
+	s.config.Bus.StoreDirectory = filepath.Join(s.config.Up.Directory, "bus")
 	users := usersOf(s.config.Up.Directory)
 	if _, err := bus.WriteUsers(users, s.config); err != nil {
 		return err
 	}
 	s.config.Bus.NKeyFile, s.config.Bus.CredsFile = bus.SeedFile(users, "{role}"), ""
-	nats, err := devstack.StartGuarded(filepath.Join(s.config.Up.Directory, "bus"), s.config.Up.Bus, filepath.Join(users, bus.UsersFile))
+	nats, err := devstack.StartGuarded(s.config.Bus.StoreDirectory, s.config.Up.Bus, filepath.Join(users, bus.UsersFile))
 	if err != nil {
 		return &failure{code: exitFailed, err: err}
 	}

@@ -72,11 +72,11 @@ func (c *upCommand) work(ctx context.Context, in *invocation, cfg config.Config,
 		return err
 	}
 	defer s.close()
-	run, err = s.submit(ctx, in, run, filepath.Dir(c.Submit), servedWithin)
+	run, needs, err := s.submit(ctx, in, run, filepath.Dir(c.Submit), servedWithin, false)
 	if err != nil {
 		return err
 	}
-	in.show(strings.TrimSpace(view.Spec(run, in.paint(in.err))))
+	in.show(strings.TrimSpace(view.Spec(run, needs, in.paint(in.err))))
 	if c.UntilDone {
 		return s.followToEnd(ctx, in, run.Name, false)
 	}

@@ -2,9 +2,8 @@ package plan_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -113,13 +112,9 @@ func TestSubmitTwice(t *testing.T) {
 	r.workers(twoGenerations)
 	r.coordinator()
 	spec := r.spec(4)
-	for i, want := range []string{`{"run":"r","created":true}`, `{"run":"r","created":false}`} {
-		got, err := r.ask("submit", spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, string(got)); diff != "" {
-			t.Errorf("submission %d (-want +got):\n%s", i+1, diff)
+	for i, want := range []string{`{"run":"r","created":true,"needs":[`, `{"run":"r","created":false,"needs":[`} {
+		if got, err := r.ask("submit", spec); err != nil || !strings.HasPrefix(string(got), want) {
+			t.Errorf("submission %d: got %s, %v; want %s", i+1, got, err, want)
 		}
 	}
 	other := spec
@@ -128,7 +123,7 @@ func TestSubmitTwice(t *testing.T) {
 		t.Error("other content under the same name: got no error")
 	}
 	r.untilFinished()
-	if got, err := r.ask("submit", spec); err != nil || string(got) != `{"run":"r","created":false}` {
+	if got, err := r.ask("submit", spec); err != nil || !strings.HasPrefix(string(got), `{"run":"r","created":false`) {
 		t.Errorf("submitted when finished: got %s, %v", got, err)
 	}
 	checkTwoGenerations(t, r)

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
+	"github.com/ratchet-rl/ratchet/internal/sizing"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -24,11 +25,15 @@ var ErrRefused = errors.New("refused")
 // leader's, so any replica may answer.
 type desk struct {
 	bus *bus.Conn
+	// store is the directory of the server's store, if it is on a disk of ours.
+	store string
 	// changed has room for one token: something was written.
 	changed chan struct{}
 }
 
-func newDesk(conn *bus.Conn) *desk { return &desk{bus: conn, changed: make(chan struct{}, 1)} }
+func newDesk(conn *bus.Conn, store string) *desk {
+	return &desk{bus: conn, store: store, changed: make(chan struct{}, 1)}
+}
 
 func (d *desk) serve(ctx context.Context) error {
 	return d.bus.Serve(ctx, "coordinator", Version, map[string]func(context.Context, []byte) ([]byte, error){
@@ -57,15 +62,25 @@ func answer[In, Out any](do func(context.Context, In) (Out, error)) func(context
 	}
 }
 
+// submission is a run, and whether to take it although the bus has no room for it.
+type submission struct {
+	config.Run
+
+	Force bool `json:"force,omitempty"`
+}
+
 type submitted struct {
 	Run string `json:"run"`
 	// Created is false when the very same run was there already.
 	Created bool `json:"created"`
+	// Needs is what the run will put on the bus, by stream.
+	Needs []sizing.Need `json:"needs,omitempty"`
 }
 
 // submit writes the spec first and the state last: a run without a state does not exist yet, and submitting it
 // again finishes what a crash between the two left.
-func (d *desk) submit(ctx context.Context, spec config.Run) (submitted, error) {
+func (d *desk) submit(ctx context.Context, in submission) (submitted, error) {
+	spec := in.Run
 	if config.Token(spec.Name) != spec.Name || spec.Name == "" {
 		return submitted{}, fmt.Errorf("%w: run name %q: use a-z, 0-9 and dashes", ErrRefused, spec.Name)
 	}
@@ -82,6 +97,10 @@ func (d *desk) submit(ctx context.Context, spec config.Run) (submitted, error) {
 	if err != nil {
 		return submitted{}, fmt.Errorf("encode spec: %w", err)
 	}
+	needs, err := d.fit(ctx, kv, spec, in.Force)
+	if err != nil {
+		return submitted{}, err
+	}
 	if err := createOnce(ctx, kv, runstate.SpecKey(spec.Name), value); err != nil {
 		return submitted{}, err
 	}
@@ -92,13 +111,31 @@ func (d *desk) submit(ctx context.Context, spec config.Run) (submitted, error) {
 	}
 	_, err = kv.Create(ctx, runstate.Key(spec.Name), state)
 	if errors.Is(err, bus.ErrConflict) {
-		return submitted{Run: spec.Name}, nil
+		return submitted{Run: spec.Name, Needs: needs}, nil
 	}
 	if err != nil {
 		return submitted{}, fmt.Errorf("write state: %w", err)
 	}
 	d.wake()
-	return submitted{Run: spec.Name, Created: true}, nil
+	return submitted{Run: spec.Name, Created: true, Needs: needs}, nil
+}
+
+// fit says what the run needs on the bus, and refuses one that would stop in the middle because the store is full. A
+// run that is there already has its room or has been forced.
+func (d *desk) fit(ctx context.Context, kv *bus.KV, spec config.Run, force bool) ([]sizing.Need, error) {
+	room, err := sizing.Look(ctx, d.bus, d.store)
+	if err != nil {
+		return nil, fmt.Errorf("look for room for run %s: %w", spec.Name, err)
+	}
+	needs := sizing.Of(spec, room.Streams)
+	lack := room.Lack(needs)
+	if lack == "" || force {
+		return needs, nil
+	}
+	if _, _, err := kv.Get(ctx, runstate.SpecKey(spec.Name)); !errors.Is(err, bus.ErrNotFound) {
+		return needs, err
+	}
+	return nil, fmt.Errorf("%w: run %s does not fit on the bus:\n%s\nor take fewer questions, samples or repetitions, or submit it with --force", ErrRefused, spec.Name, lack)
 }
 
 // createOnce writes the value, or finds that the same one stands there.

@@ -93,14 +93,16 @@ func (c *conductor) accounted(rolls []roll) bool {
 // publish puts the roll's shards on the queue, from the record's cursor on. A shard is one sample of a few
 // questions, so that a task is about as long whatever the number of repetitions.
 func (c *conductor) publish(ctx context.Context, r roll) error {
+	published := 0
 	for slice, questions := range c.slices(ctx, r.source, c.record.Cursor[r.target]) {
 		if questions.err != nil {
 			return questions.err
 		}
-		if err := c.awaitRoom(ctx, slice); err != nil {
-			return err
-		}
 		for sample := r.first; sample < r.first+r.samples; sample++ {
+			if err := c.awaitRoom(ctx, published); err != nil {
+				return err
+			}
+			published++
 			if err := c.bus.PublishTask(ctx, c.spec.Name, c.record.Generation, c.shard(r, slice, sample, questions.list)); err != nil {
 				return err
 			}
@@ -121,11 +123,13 @@ func (c *conductor) setCursor(target string, slice int) {
 	c.record.Cursor[target] = slice
 }
 
+// askEvery so many tasks the depth of the queue is asked for: a window may be exceeded by as many.
+const askEvery = 16
+
 // awaitRoom keeps at most a window of tasks on the queue. It asks only now and then: the window is a bound on
 // the disk, not an exact number.
-func (c *conductor) awaitRoom(ctx context.Context, slice int) error {
-	const askEvery = 16
-	if slice%askEvery != 0 {
+func (c *conductor) awaitRoom(ctx context.Context, published int) error {
+	if published%askEvery != 0 {
 		return nil
 	}
 	return c.await(ctx, func() (bool, error) {

@@ -17,7 +17,7 @@ func Run(ctx context.Context, env *app.Env) error {
 	} else if err != nil {
 		return fmt.Errorf("apply topology: %w", err)
 	}
-	desk := newDesk(env.Bus)
+	desk := newDesk(env.Bus, env.Config.Bus.StoreDirectory)
 	leader := &leader{
 		bus: env.Bus, blobs: env.Blobs, settings: env.Config.Coordinator, log: env.Log,
 		poke: desk.changed, metrics: newMetrics(env.Metrics.Registry()),

@@ -109,6 +109,34 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
+// A run that would fill the store before its end is refused with the numbers, unless it is forced; nothing is written
+// of one that is refused.
+func TestRunMustFitOnTheBus(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.coordinator()
+	spec := r.spec(4)
+	spec.Questions.Count = 1_000_000
+	for range 2 {
+		_, err := r.ask("submit", spec)
+		for _, want := range []string{"run r does not fit", "TRAJECTORIES (3000", "1.0 GiB are free", "raise bus.max_bytes to ", "--force"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want an error with %q", err, want)
+			}
+		}
+	}
+	if s := r.state(); s.Run != "" {
+		t.Errorf("a refused run has a state: %+v", s)
+	}
+	forced := struct {
+		config.Run
+
+		Force bool `json:"force"`
+	}{spec, true}
+	r.mustAsk("submit", forced)
+	r.mustAsk("submit", spec) // it is there: nothing is asked for
+}
+
 func TestCallBudget(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -223,12 +251,13 @@ func TestWindow(t *testing.T) {
 	r.workers(s)
 	r.coordinator()
 	spec := r.spec(2)
-	const questions = 400
-	spec.Questions, spec.Grow.Samples = r.questions("many", questions), []int{1}
+	const questions, samples = 40, 10
+	const tasks = questions * samples
+	spec.Questions, spec.Grow.Samples = r.questions("many", questions), []int{samples}
 	r.mustAsk("submit", spec)
-	const between = 16 // slices between two looks at the queue
+	const between = 16 // tasks between two looks at the queue
 	var deepest uint64
-	for i := range questions + 2 {
+	for i := range tasks + 2 {
 		<-gate
 		if i%10 == 0 {
 			deepest = max(deepest, r.depth())
@@ -240,7 +269,7 @@ func TestWindow(t *testing.T) {
 	if s := r.untilFinished(); !strings.Contains(s.Reason, "no examples") {
 		t.Errorf("reason: got %q", s.Reason)
 	}
-	if got, want := len(r.events(bus.Trajectories)), questions+2; got != want {
+	if got, want := len(r.events(bus.Trajectories)), tasks+2; got != want {
 		t.Errorf("trajectories: got %d, want %d", got, want)
 	}
 	if s := fmt.Sprint(r.state().Cursor); s != "map[]" {

@@ -189,3 +189,21 @@ func (c *Conn) Streams(ctx context.Context) ([]StreamState, error) {
 	}
 	return all, nil
 }
+
+// AccountFree is how many bytes of stream storage the account has left, by one copy of each; -1 if it has no limit.
+func (c *Conn) AccountFree(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	info, err := c.js.AccountInfo(ctx)
+	if err != nil {
+		return -1, fmt.Errorf("ask for the account's limits: %w", c.explain(err))
+	}
+	tier := info.Tier
+	if named, ok := info.Tiers[fmt.Sprintf("R%d", c.cfg.Replicas)]; ok {
+		tier = named
+	}
+	if tier.Limits.MaxStore < 0 {
+		return -1, nil
+	}
+	return (tier.Limits.MaxStore - int64(tier.Store)) / int64(max(c.cfg.Replicas, 1)), nil
+}

@@ -58,6 +58,9 @@ type Bus struct {
 	// own. Default to none.
 	Rankers []string `yaml:"rankers"`
 	Judges  []string `yaml:"judges"`
+	// StoreDirectory is where the server keeps the streams, if this process sees that disk: then a run is refused that the
+	// disk cannot hold. `ratchet up` sets it. Defaults to empty.
+	StoreDirectory string `yaml:"store_directory"`
 	// MaxBytes bounds each of nine streams on disk; the server reserves their sum. Defaults to 4 GiB.
 	MaxBytes int64 `yaml:"max_bytes"`
 }

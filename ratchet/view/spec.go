@@ -5,10 +5,11 @@ import (
 	"strings"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/sizing"
 )
 
-// Spec prints what a run will do.
-func Spec(r config.Run, p Paint) string {
+// Spec prints what a run will do, and what it will put on the bus.
+func Spec(r config.Run, needs []sizing.Need, p Paint) string {
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "%s %s\n", p.Bold(fmt.Sprintf("%-9s", label)), fmt.Sprintf(format, args...))
@@ -20,6 +21,9 @@ func Spec(r config.Run, p Paint) string {
 	line("train", "%s", targets(r.Targets))
 	line("evaluate", "%s questions of %s x %d, judge %s", Count(int64(r.Evaluation.Set.Count)), Safe(r.Evaluation.Set.Name), r.Evaluation.Repetitions, Safe(r.Evaluation.Judge))
 	line("decide", "%s at %g, margin %g, %d generations at most", gateRule(r.Gate.Rule), r.Gate.Level, r.Gate.Margin, r.Generations)
+	if len(needs) > 0 {
+		line("disk", "%s", disk(needs))
+	}
 	return b.String()
 }
 
@@ -28,6 +32,17 @@ func decoding(how string) string {
 		return ", kept to the grammar"
 	}
 	return ""
+}
+
+// disk prints an estimate, the streams that matter first.
+func disk(needs []sizing.Need) string {
+	var parts []string
+	for _, n := range needs {
+		if n.Messages > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", n.Stream, sizing.Bytes(n.Bytes())))
+		}
+	}
+	return fmt.Sprintf("about %s on the bus (%s)", sizing.Bytes(sizing.Total(needs)), strings.Join(parts, ", "))
 }
 
 func targets(all []config.Target) string {

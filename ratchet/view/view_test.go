@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
+	"github.com/ratchet-rl/ratchet/internal/sizing"
 	"github.com/ratchet-rl/ratchet/internal/telemetry"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/ratchet/history"
@@ -341,6 +342,7 @@ func TestSpec(t *testing.T) {
 	run := config.DefaultRun()
 	run.Name, run.Policy.Model.Model, run.Policy.Endpoint = "demo-7f3a", "pocket", "http://127.0.0.1:7421/v1"
 	run.Targets = []config.Target{{Name: "own", Base: "own"}, {Name: "small", Base: "small"}}
-	golden(t, "spec", Spec(run, Paint{}))
-	harmless(t, Spec(config.Run{Name: hostile, Rankers: []string{hostile}, Targets: []config.Target{{Name: hostile, Base: hostile}}}, Paint{}))
+	needs := []sizing.Need{{Stream: "TRAJECTORIES", Messages: 2_000, Each: 12 << 10}, {Stream: "STEPS", Messages: 9_000, Each: 2 << 10}, {Stream: "FEEDBACK"}}
+	golden(t, "spec", Spec(run, needs, Paint{}))
+	harmless(t, Spec(config.Run{Name: hostile, Rankers: []string{hostile}, Targets: []config.Target{{Name: hostile, Base: hostile}}}, nil, Paint{}))
 }
