@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,7 @@ import (
 )
 
 // crowd is how many questions the coordinator conducts in BenchmarkCoordinatorMemory.
-var crowd = flag.Int("crowd", 1_000_000, "questions of the larger run of BenchmarkCoordinatorMemory")
+var crowd = flag.Int("crowd", 100_000, "questions of the larger run of BenchmarkCoordinatorMemory")
 
 // memory is what a process typically holds, in bytes: medians over its work.
 type memory struct {
@@ -70,40 +71,68 @@ func (m memory) String() string {
 	return fmt.Sprintf("heap %.2f MiB, resident %.1f MiB", m.live/(1<<20), m.resident/(1<<20))
 }
 
+// hall is a stand-alone nats-server with a coordinator, whose workers are this test.
+type hall struct {
+	ctx         context.Context
+	settings    string // the roles' configuration file
+	metrics     string // address of the coordinator's
+	conn        *bus.Conn
+	blobs       blob.Store
+	coordinator *process
+}
+
+// openHall starts both; more is more of the configuration.
+func openHall(t testing.TB, ctx context.Context, more string) hall {
+	t.Helper()
+	dir, address := t.TempDir(), freeAddress(t)
+	h := hall{ctx: ctx, settings: filepath.Join(dir, "ratchet.yaml"), metrics: freeAddress(t)}
+	nats := filepath.Join(dir, "nats.conf")
+	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n", address, filepath.Join(dir, "nats")))
+	write(t, h.settings, fmt.Sprintf("bus: {url: \"nats://%s\"}\nblob: {url: \"file://%s/blobs\"}\n%s", address, dir, more))
+	startProgram(t, nil, filepath.Join(programs, "nats-server"), "--config", nats)
+	cfg, _, err := config.Load(h.settings, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.blobs, err = blob.Open(ctx, cfg.Blob); err != nil {
+		t.Fatal(err)
+	}
+	h.conn, err = bus.Connect(ctx, cfg.Bus, bus.Options{Role: "e2e", Log: slog.New(slog.DiscardHandler), Blobs: h.blobs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.conn.Close)
+	h.coordinator = start(t, h.settings, "coordinator", "--set", "http.listen="+h.metrics)
+	return h
+}
+
+// work serves the kinds until the returned function is called, which waits.
+func (h hall) work(t testing.TB, w atOnce) (stop func()) {
+	ctx, cancel := context.WithCancel(h.ctx)
+	kinds := []string{"rollout", "build", "evaluate"}
+	ended := make(chan error, len(kinds))
+	for _, kind := range kinds {
+		go func() { ended <- h.conn.Consume(ctx, bus.Loop{Source: bus.TaskSource(kind), Slots: 64}, w.do) }()
+	}
+	return func() {
+		cancel()
+		for range kinds {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // conducted runs a coordinator over runs of n questions, one after the other.
 func conducted(t testing.TB, runs, n int) memory {
 	t.Helper()
-	dir, address, metrics := t.TempDir(), freeAddress(t), freeAddress(t)
-	settings, nats := filepath.Join(dir, "ratchet.yaml"), filepath.Join(dir, "nats.conf")
-	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n", address, filepath.Join(dir, "nats")))
-	write(t, settings, fmt.Sprintf("bus: {url: \"nats://%s\"}\nblob: {url: \"file://%s/blobs\"}\nhttp: {listen: %q}\n", address, dir, metrics))
-	server := startProgram(t, nil, filepath.Join(programs, "nats-server"), "--config", nats)
-	defer server.kill()
-
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(runs*n)*4*time.Millisecond)
 	defer cancel()
-	cfg, _, err := config.Load(settings, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	blobs, err := blob.Open(ctx, cfg.Blob)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := bus.Connect(ctx, cfg.Bus, bus.Options{Role: "e2e", Log: slog.New(slog.DiscardHandler), Blobs: blobs})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	coordinator := start(t, settings, "coordinator")
-	working, stop := context.WithCancel(ctx)
-	ended := make(chan error, 3)
-	for _, kind := range []string{"rollout", "build", "evaluate"} {
-		go func() {
-			ended <- conn.Consume(working, bus.Loop{Source: bus.TaskSource(kind), Slots: 64}, atOnce{conn}.do)
-		}()
-	}
-	run := crowdRun(t, ctx, blobs, n)
+	h := openHall(t, ctx, "")
+	conn, metrics := h.conn, h.metrics
+	stop := h.work(t, atOnce{conn: conn, feedback: true})
+	run := crowdRun(t, ctx, h.blobs, n)
 	var live, resident []float64
 	for i := range runs {
 		run.Name = fmt.Sprintf("%s-%d", runName, i)
@@ -122,12 +151,7 @@ func conducted(t testing.TB, runs, n int) memory {
 		}
 	}
 	stop()
-	for range cap(ended) {
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}
-	if code := coordinator.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
+	if code := h.coordinator.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
 		t.Errorf("the coordinator exits with %d", code)
 	}
 	return memory{median(live), median(resident)}
@@ -136,6 +160,60 @@ func conducted(t testing.TB, runs, n int) memory {
 func median(all []float64) float64 {
 	slices.Sort(all)
 	return all[len(all)/2]
+}
+
+// Where the ranker stands still, trajectories pile up in their stream: neither it nor the coordinator holds more for
+// five thousand of them than for a hundred.
+func TestSlowRanker(t *testing.T) {
+	long(t)
+	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then it is noticed that the client goes
+		<-r.Context().Done()
+	}))
+	t.Cleanup(hung.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	h := openHall(t, ctx, "rank: {rankers: [llm], slots: 2, drain: 100ms}\n")
+	metrics := freeAddress(t)
+	start(t, h.settings, "rank-worker", "--set", "http.listen="+metrics)
+	thoughts := strings.Repeat("Which one of all of them is it? ", 180)
+	stop := h.work(t, atOnce{conn: h.conn, steps: []*pb.Step{{Kind: pb.StepKind_STEP_KIND_DECISION, Candidates: []*pb.Candidate{
+		{Text: `ActionWrapper(thoughts="` + thoughts + `", action=Search(query='a'))`},
+		{Text: `ActionWrapper(thoughts="` + thoughts + `", action=Search(query='b'))`},
+	}}}})
+	defer stop()
+	waiting := func(n int) (coordinator, rank float64) {
+		run := crowdRun(t, ctx, h.blobs, n)
+		run.Name, run.Rankers = fmt.Sprintf("%s-%d", runName, n), []string{"llm"}
+		run.Strategy.Ranker, run.Judge = "llm", config.Model{Endpoint: hung.URL + "/v1", Model: "judge", API: "chat", MaxTokens: 64}
+		give(t, ctx, h.conn, run)
+		s := runstate.State{}
+		defer func() {
+			if t.Failed() {
+				t.Logf("the run's last state: %+v", s)
+			}
+		}()
+		eventually(t, "the trajectories to wait", time.Minute, func() bool {
+			s = stateOf(ctx, h.conn, run.Name)
+			return s.Phase == "rank" && len(s.Progress) > 0 && s.Progress[len(s.Progress)-1].Expected == int64(n)
+		})
+		return gauge(h.metrics, "process_resident_memory_bytes"), gauge(metrics, "process_resident_memory_bytes")
+	}
+	coordinator, rank := waiting(100)
+	coordinatorAfter, rankAfter := waiting(5_000)
+	depth, err := h.conn.Depth(ctx, bus.RankSource("llm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mib = 1 << 20
+	t.Logf("%d wait, %d are held; resident: coordinator %.1f to %.1f MiB, rank worker %.1f to %.1f MiB",
+		depth.Waiting, depth.InFlight, coordinator/mib, coordinatorAfter/mib, rank/mib, rankAfter/mib)
+	if depth.Waiting < 5_000 || depth.InFlight > 2 {
+		t.Errorf("%d trajectories wait and %d are held, want 5,000 or more and at most 2", depth.Waiting, depth.InFlight)
+	}
+	if rank == 0 || rankAfter > rank+8*mib || coordinatorAfter > coordinator+8*mib {
+		t.Errorf("60 MB of trajectories wait; the coordinator has grown by %.1f MiB, the rank worker by %.1f, want at most 8", (coordinatorAfter-coordinator)/mib, (rankAfter-rank)/mib)
+	}
 }
 
 // crowdRun is a run that grows once on n questions and trains nothing.
@@ -165,7 +243,7 @@ func crowdRun(t testing.TB, ctx context.Context, blobs blob.Store, n int) config
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}
-		key := "questions/" + name + ".jsonl"
+		key := fmt.Sprintf("questions/%s-%d.jsonl", name, n)
 		if _, err := blobs.PutIfAbsent(ctx, key, file, info.Size()); err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +299,12 @@ func gauge(address, name string) float64 {
 }
 
 // atOnce does every task without work.
-type atOnce struct{ conn *bus.Conn }
+type atOnce struct {
+	conn *bus.Conn
+	// feedback is given with each trajectory; steps are its steps.
+	feedback bool
+	steps    []*pb.Step
+}
 
 func (a atOnce) do(ctx context.Context, d *bus.Delivery) error {
 	task, run, generation := d.Event.GetTask(), d.Event.GetRun(), int(d.Event.GetGeneration())
@@ -237,9 +320,12 @@ func (a atOnce) do(ctx context.Context, d *bus.Delivery) error {
 				Run: run, Generation: int32(generation), Target: work.Shard.GetTarget(), Purpose: work.Shard.GetPurpose(),
 				Question: q.GetToken(), Sample: work.Shard.GetFirstSample(),
 			}
-			trajectory := &pb.Trajectory{Identity: id, Outcome: pb.Outcome_OUTCOME_COMPLETED, Usage: &pb.Usage{Calls: 1}}
+			trajectory := &pb.Trajectory{Identity: id, Outcome: pb.Outcome_OUTCOME_COMPLETED, Usage: &pb.Usage{Calls: 1}, Steps: a.steps}
 			if err := publish(bus.TrajectorySubject(id), &pb.Event{Body: &pb.Event_Trajectory{Trajectory: trajectory}}); err != nil {
 				return err
+			}
+			if id.GetPurpose() == pb.Purpose_PURPOSE_GROW && !a.feedback {
+				continue
 			}
 			subject, ev := bus.FeedbackSubject("perplexity", id), &pb.Event{Body: &pb.Event_Feedback{Feedback: &pb.Feedback{Identity: id}}}
 			if id.GetPurpose() == pb.Purpose_PURPOSE_EVAL {

@@ -150,6 +150,10 @@ func (j *judging) opinion(ctx context.Context, model config.Model, prompt string
 				reason:  "wrong: judge unreadable: the answer does not fit the judge's context",
 			}, nil
 		}
+		if errors.Is(err, llm.ErrTooLong) {
+			unreadable = err
+			continue
+		}
 		if err != nil {
 			return opinion{}, err
 		}

@@ -44,6 +44,10 @@ func TestVerdicts(t *testing.T) {
 			failure: unparsable, reason: "judge unreadable",
 		},
 		{
+			name: "a judge that cannot stop is unreadable", of: trajectory(1, 0, 0, "same", "same"), judge: []string{strings.Repeat("x", 9<<20)}, calls: 2,
+			failure: unparsable, reason: "judge unreadable",
+		},
+		{
 			name: "an unreadable draft keeps the answer", of: trajectory(1, 0, 0, "draft", "answer"), judge: []string{saysTrue, garbage}, calls: 3,
 			answer: true, failure: unparsable, reason: "judge unreadable",
 		},

@@ -67,6 +67,20 @@ func TestParseVerdict(t *testing.T) {
 	}
 }
 
+// TestLongExplanationsAreCut: a judge that cannot stop is read, but not kept.
+func TestLongExplanationsAreCut(t *testing.T) {
+	t.Parallel()
+	much := strings.Repeat("é", 1<<20)
+	order, why, err := judge.ParseRanking("Explanation: "+much+"\nAnswer: #1\nRanking: #1 > #2", 2)
+	if err != nil || !slices.Equal(order, []int{0, 1}) || len(why) > 4<<10 || !strings.HasSuffix(why, " ...") {
+		t.Errorf("%v with %d bytes of explanation, %v", order, len(why), err)
+	}
+	right, why, err := judge.ParseVerdict("# " + much + "\nCheck_Answer(ORIGINAL_QUESTION, ANSWER, REF_ANSWER) = True")
+	if err != nil || !right || len(why) > 4<<10 || !strings.HasSuffix(why, " ...") {
+		t.Errorf("%v with %d bytes of explanation, %v", right, len(why), err)
+	}
+}
+
 // TestPrompts: what the parsers read is what the prompts ask for, and what pocket's judge looks for is there.
 func TestPrompts(t *testing.T) {
 	t.Parallel()

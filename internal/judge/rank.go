@@ -61,7 +61,7 @@ var errNoRanking = errors.New(`want a line "Ranking: #X > #Y > ..." or "Answer: 
 func ParseRanking(text string, n int) (order []int, explanation string, err error) {
 	text = spoken(text)
 	if m := explanationLine.FindStringSubmatch(text); m != nil {
-		explanation = strings.TrimSpace(m[1])
+		explanation = cut(strings.TrimSpace(m[1]))
 	}
 	if m := rankingLine.FindStringSubmatch(text); m != nil {
 		if order, err = readOrder(m[1], n); err != nil {
@@ -114,6 +114,18 @@ func place(order []int, digits string, n int) ([]int, error) {
 		return nil, fmt.Errorf("output #%d is ranked twice", i)
 	}
 	return append(order, i-1), nil
+}
+
+// maxExplanation is what is kept of an explanation, in bytes: it is on the bus for ever.
+const maxExplanation = 4 << 10
+
+// cut is an explanation, or its beginning.
+func cut(text string) string {
+	const mark = " ..."
+	if len(text) <= maxExplanation {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxExplanation-len(mark)], "") + mark
 }
 
 // spoken is what a model that thinks aloud says at last.

@@ -111,7 +111,7 @@ func ParseVerdict(text string) (right bool, explanation string, err error) {
 			comments = append(comments, strings.TrimSpace(comment))
 		}
 	}
-	return strings.EqualFold(text[m[2]:m[3]], "true"), strings.Join(comments, " "), nil
+	return strings.EqualFold(text[m[2]:m[3]], "true"), cut(strings.Join(comments, " ")), nil
 }
 
 func version(name, text string) string {

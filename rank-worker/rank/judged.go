@@ -70,6 +70,9 @@ func (j *judged) ask(ctx context.Context, m config.Model, s *step, slots []int32
 		if errors.Is(err, llm.ErrContextOverflow) {
 			return nil, "", unreadable{fmt.Errorf("the judge cannot take the prompt: %w", err)}
 		}
+		if errors.Is(err, llm.ErrTooLong) {
+			continue
+		}
 		if err != nil {
 			return nil, "", err
 		}

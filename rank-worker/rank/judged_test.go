@@ -72,6 +72,8 @@ func TestJudged(t *testing.T) {
 		"at the second try":     {[]any{"Hm.", good}, pb.RankedBy_RANKED_BY_RANKER, 2, 0},
 		"never":                 {[]any{"Hm.", "Ranking: #9"}, pb.RankedBy_RANKED_BY_FALLBACK, 2, 0},
 		"too long":              {[]any{fmt.Errorf("400: %w", llm.ErrContextOverflow)}, pb.RankedBy_RANKED_BY_FALLBACK, 0, 0},
+		"a book, then a word":   {[]any{fmt.Errorf("8 MiB: %w", llm.ErrTooLong), good}, pb.RankedBy_RANKED_BY_RANKER, 1, 0},
+		"a book, and another":   {[]any{fmt.Errorf("8 MiB: %w", llm.ErrTooLong), fmt.Errorf("8 MiB: %w", llm.ErrTooLong)}, pb.RankedBy_RANKED_BY_FALLBACK, 0, 0},
 		"the endpoint was down": {[]any{down, busy, good}, pb.RankedBy_RANKED_BY_RANKER, 1, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
