@@ -103,3 +103,24 @@ func golden(t *testing.T, file, have string) {
 		t.Errorf("it has changed (-%s +now); RATCHET_UPDATE=1 go test ./internal/bus accepts it:\n%s", file, diff)
 	}
 }
+
+// Nothing on the bus may grow until the disk is full.
+func TestEverythingIsBounded(t *testing.T) {
+	t.Parallel()
+	topology := bus.NewTopology(config.Default().Bus)
+	for _, s := range topology.Streams {
+		if s.MaxBytes <= 0 || s.MaxMsgSize <= 0 && s.Name != bus.Advisory {
+			t.Errorf("stream %s: %d bytes, %d a message", s.Name, s.MaxBytes, s.MaxMsgSize)
+		}
+	}
+	for _, b := range topology.Buckets {
+		if b.MaxBytes <= 0 || b.History == 0 {
+			t.Errorf("bucket %s: %d bytes, %d revisions", b.Bucket, b.MaxBytes, b.History)
+		}
+	}
+	for _, c := range topology.Consumers {
+		if c.Config.MaxAckPending <= 0 || c.Config.MaxWaiting <= 0 || c.Config.MaxRequestBatch <= 0 || c.Config.MaxDeliver <= 0 {
+			t.Errorf("consumer %s: %+v", c.Config.Durable, c.Config)
+		}
+	}
+}

@@ -31,8 +31,9 @@ const (
 	maxMessageSize = 1 << 20
 	maxTasks       = 200_000
 	maxTaskBytes   = 2 << 30
-	maxWaiting     = 4096 // the default of 512 idles pods without saying so
-	maxBatch       = 16   // refuses a client's default prefetch of 500, which hoards
+	maxBucketBytes = 256 << 20 // some thousand runs; when it is full, nothing is lost and nothing more is decided
+	maxWaiting     = 4096      // the default of 512 idles pods without saying so
+	maxBatch       = 16        // refuses a client's default prefetch of 500, which hoards
 	maxExpires     = time.Minute
 	// dedupNone is the shortest window of message ids that a server takes; 0 would mean its default of two minutes.
 	dedupNone    = 100 * time.Millisecond
@@ -142,6 +143,7 @@ func advisory(cfg config.Bus) jetstream.StreamConfig {
 func bucket(cfg config.Bus, name string, history uint8, description string) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: name, History: history, Description: description, Replicas: cfg.Replicas, Storage: jetstream.FileStorage,
+		MaxBytes: min(cfg.MaxBytes, maxBucketBytes),
 		Metadata: map[string]string{"app": "ratchet"},
 	}
 }

@@ -113,7 +113,7 @@ const bytesPerQuestion = 120
 
 // Loading holds hashes, not questions. Not parallel: it measures the heap.
 func TestLoadHoldsNoQuestions(t *testing.T) { //nolint:paralleltest // see above
-	const n = 100_000
+	const n = 30_000
 	if live := liveAtEnd(t, n, 200); live > n*bytesPerQuestion+1<<20 {
 		t.Errorf("loading %d questions takes %d bytes each, want at most %d", n, live/n, bytesPerQuestion)
 	}
