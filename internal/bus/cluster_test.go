@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -179,5 +180,27 @@ func TestClusterWithKeys(t *testing.T) {
 	depth, err := coordinator.Depth(t.Context(), bus.TaskSource("rollout"))
 	if err != nil || depth != (bus.Depth{}) {
 		t.Errorf("%+v, %v; want an empty queue", depth, err)
+	}
+}
+
+// TestCoordinatorsStartTogether: on a new cluster, of which everybody wants the streams at once.
+func TestCoordinatorsStartTogether(t *testing.T) {
+	t.Parallel()
+	_, urls := cluster(t, "")
+	cfg := devstack.TestConfig(urls)
+	cfg.Replicas, cfg.MaxBytes = 3, 16<<20
+	begin := time.Now()
+	var both sync.WaitGroup
+	for range 2 {
+		conn := devstack.TestConn(t, cfg)
+		both.Go(func() {
+			if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	if took := time.Since(begin); took > 30*time.Second {
+		t.Errorf("the topology took %v, want seconds: the cluster left both without an answer, stream by stream", took)
 	}
 }

@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -178,8 +180,43 @@ func judgeConsumer(cfg config.Bus, judge string) Consumer {
 }
 
 // Apply makes or updates everything, and waits while the servers are still finding a leader. Only the coordinator
-// calls it: an older process that did would silently revert newer settings.
+// calls it: an older process that did would silently revert newer settings. Several coordinators do so in turn, because
+// a cluster answers nobody of those that make the same stream at once, and each of them waits.
 func (c *Conn) Apply(ctx context.Context, t Topology) error {
+	if err := c.ensureBucket(ctx, leases(c.cfg)); err != nil {
+		return err
+	}
+	err := c.Elect(ctx, "topology", func(ctx context.Context, _ uint64) error {
+		if err := c.apply(ctx, t); err != nil {
+			return err
+		}
+		return errApplied
+	})
+	if errors.Is(err, errApplied) {
+		return nil
+	}
+	return cmp.Or(err, ctx.Err())
+}
+
+// errApplied ends the turn.
+var errApplied = errors.New("the topology is applied")
+
+// ensureBucket makes a bucket if it is missing.
+func (c *Conn) ensureBucket(ctx context.Context, b jetstream.KeyValueConfig) error {
+	err := c.retry(ctx, func(ctx context.Context) error {
+		_, err := c.js.KeyValue(ctx, b.Bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			_, err = c.js.CreateOrUpdateKeyValue(ctx, b)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("make bucket %s: %w", b.Bucket, err)
+	}
+	return nil
+}
+
+func (c *Conn) apply(ctx context.Context, t Topology) error {
 	for _, s := range t.Streams {
 		err := c.retry(ctx, func(ctx context.Context) error {
 			_, err := c.js.CreateOrUpdateStream(ctx, s)
