@@ -10,7 +10,7 @@ PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-v1.36.12
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 ROLES := coordinator rollout-worker rank-worker trainer-bridge evaluator ratchet
 
-.PHONY: help build demo local check audit test test-s3 test-k8s bench cover lint fmt proto release-schema keep-store verify clean
+.PHONY: help build demo local check audit test test-s3 test-k8s chaos bench cover lint fmt proto release-schema keep-store verify clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -39,6 +39,12 @@ test: build ## everything: unit, integration over real embedded servers, race de
 
 test-s3: build ## the same against a real S3 server (MinIO, built once from its Go module)
 	RATCHET_MINIO=$$(hack/minio.sh) go test -count=1 -timeout 15m ./internal/blob/... ./e2e/...
+
+SEED ?= 0
+FAULTS ?= 200
+chaos: ## random faults against the built programs and MinIO, about ten minutes; FAULTS=500 for longer, SEED=1 to repeat
+	RATCHET_MINIO=$$(hack/minio.sh) go test -count=1 -v -timeout 10h \
+		-run 'TestKillInEachPhase|TestChaos|TestS3' ./e2e -chaos.faults $(FAULTS) -chaos.seed $(SEED)
 
 test-k8s: ## have an API server check the Kubernetes manifests (kubectl in PATH, and a cluster)
 	kubectl apply --server-side -f k8s/base/namespace.yaml # a dry run sees no namespace that it would make itself

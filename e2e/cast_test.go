@@ -7,15 +7,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/ratchet-rl/ratchet/internal/bus"
 )
 
 // player is a process's place in a cast: killed, it is played by another.
 type player struct {
 	*process
 	name, role string
-	wire       *wire  // to the bus
+	wire       *wire  // to the bus; nil in a cluster
 	asker      string // what plays now calls itself, to the model server
 	http       string // where its metrics are
 	course     *course
@@ -34,11 +32,12 @@ func (p *player) kill() {
 	p.course.died(p.asker)
 }
 
-// cast is the roles of a site as processes of their own, and the stand-alone nats-server that they meet at.
+// cast is the roles of a site as processes of their own, and the stand-alone nats-servers that they meet at: one, or
+// the members of a cluster.
 type cast struct {
 	t       *testing.T
 	site    site
-	bus     *player
+	bus     []*player
 	players []*player
 }
 
@@ -51,16 +50,10 @@ const busName = "nats-server"
 // newCast starts the server and the roles, each as often as it is named.
 func newCast(t *testing.T, s site, roles ...string) *cast {
 	t.Helper()
-	nats := filepath.Join(s.dir, "nats.conf")
-	users := ""
-	if fileExists(filepath.Join(s.dir, "users", bus.UsersFile)) { // TestProcesses
-		users = fmt.Sprintf("include %q\n", "users/"+bus.UsersFile)
+	c := &cast{t: t, site: s, bus: servers(t, s)}
+	for _, p := range c.bus {
+		p.begin()
 	}
-	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n%s", s.bus, filepath.Join(s.dir, "nats"), users))
-	c := &cast{t: t, site: s, bus: &player{name: busName, role: busName, course: s.course, launch: func() *process {
-		return startProgram(t, nil, filepath.Join(programs, busName), "--config", nats)
-	}}}
-	c.bus.begin()
 	for _, role := range roles {
 		c.add(role)
 	}
@@ -69,13 +62,18 @@ func newCast(t *testing.T, s site, roles ...string) *cast {
 
 // add starts one more of a role. Its API key names it, so that the model server knows who asks.
 func (c *cast) add(role string) *player {
-	p := &player{name: fmt.Sprintf("%s-%d", role, len(c.of(role))+1), role: role, wire: newWire(c.t, c.site.bus), course: c.site.course}
+	p := &player{name: fmt.Sprintf("%s-%d", role, len(c.of(role))+1), role: role, course: c.site.course}
+	way := []string{} // to the bus: to one server by a wire; a cluster's tell their addresses
+	if len(c.site.members) == 0 {
+		p.wire = newWire(c.t, c.site.bus)
+		way = []string{"--set", "bus.url=nats://" + p.wire.Addr().String()}
+	}
 	p.launch = func() *process {
 		key := filepath.Join(c.site.dir, "key-"+p.asker)
 		write(c.t, key, c.site.key+keyEnd+p.asker)
 		p.http = freeAddress(c.t)
-		return start(c.t, c.site.config, role, "--set", "llm.key_file="+key, "--set", "llm.timeout="+callTimeout.String(),
-			"--set", "bus.url=nats://"+p.wire.Addr().String(), "--set", "http.listen="+p.http)
+		return start(c.t, c.site.config, role, append(way, "--set", "llm.key_file="+key,
+			"--set", "llm.timeout="+callTimeout.String(), "--set", "http.listen="+p.http)...)
 	}
 	p.begin()
 	c.players = append(c.players, p)
@@ -85,7 +83,7 @@ func (c *cast) add(role string) *player {
 // of is the players of a role.
 func (c *cast) of(role string) (all []*player) {
 	if role == busName {
-		return []*player{c.bus}
+		return c.bus
 	}
 	for _, p := range c.players {
 		if p.role == role {

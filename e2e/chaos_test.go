@@ -73,9 +73,9 @@ func (o *ordeal) draw() fault {
 	case n < 54:
 		return freeze(p)
 	case n < 60:
-		return kill(c.bus)
+		return kill(c.bus...)
 	case n < 66:
-		return crash(while, c.bus)
+		return crash(while, c.bus...)
 	case n < 74:
 		return part(worker, stalled)
 	case n < 82:

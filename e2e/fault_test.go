@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -82,7 +83,7 @@ func (c *cast) roll() fault {
 
 // power kills everything at once, the bus too, and starts it again.
 func (c *cast) power() fault {
-	f := kill(append([]*player{c.bus}, c.players...)...)
+	f := kill(append(slices.Clone(c.bus), c.players...)...)
 	f.kind = "kill everything"
 	return f
 }

@@ -33,13 +33,14 @@ func (c *course) arrive(f *flight, answered bool) {
 // cut is the calls that a fault may have cut off, and how often each had been asked and answered by then.
 type cut map[call]int
 
-// inFlight is the calls in flight that some have asked.
+// inFlight is the calls in flight that some have asked; without those that somebody has the answer of already, because
+// nobody needs them again.
 func (c *course) inFlight(askers ...string) cut {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := cut{}
 	for f := range c.flying {
-		if slices.Contains(askers, f.asker) {
+		if slices.Contains(askers, f.asker) && c.answered[f.call] == 0 {
 			out[f.call] = c.asks[f.call] + c.answered[f.call]
 		}
 	}

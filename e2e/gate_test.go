@@ -20,7 +20,9 @@ type gate struct {
 	percent int
 	random  *rand.Rand
 	how     []wrong
-	met     map[string]int // what went wrong, by method
+	first   *wrong          // what each write meets the first time
+	written map[string]bool // by path
+	met     map[string]int  // what went wrong, by method
 }
 
 // wrong is a way in which a request goes wrong.
@@ -51,7 +53,7 @@ func newGate(t *testing.T, server string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{met: map[string]int{}, pass: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	g := &gate{written: map[string]bool{}, met: map[string]int{}, pass: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
 		r.Out.Host = r.In.Host // which is signed
 	}}}
@@ -68,18 +70,28 @@ func (g *gate) turn(percent int, random *rand.Rand, how ...wrong) {
 }
 
 func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
-	g.mu.Lock()
-	do := (*gate).proper
-	if g.percent > 0 && g.random.IntN(100) < g.percent {
-		way := g.how[g.random.IntN(len(g.how))]
-		g.met[r.Method+" "+way.name]++
-		do = way.do
+	if way := g.meets(r); way != nil {
+		way.do(g, w, r)
+		return
 	}
-	g.mu.Unlock()
-	do(g, w, r)
+	g.pass.ServeHTTP(w, r)
 }
 
-func (g *gate) proper(w http.ResponseWriter, r *http.Request) { g.pass.ServeHTTP(w, r) }
+// meets is what goes wrong with a request; nil for nothing.
+func (g *gate) meets(r *http.Request) (way *wrong) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.first != nil && r.Method == http.MethodPut && !g.written[r.URL.Path]:
+		g.written[r.URL.Path], way = true, g.first
+	case g.percent > 0 && g.random.IntN(100) < g.percent:
+		way = &g.how[g.random.IntN(len(g.how))]
+	default:
+		return nil
+	}
+	g.met[r.Method+" "+way.name]++
+	return way
+}
 
 // shut is an S3 server that goes wrong always in one way, for a while.
 func (g *gate) shut(how wrong, random *rand.Rand) fault {

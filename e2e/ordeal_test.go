@@ -70,6 +70,7 @@ func (o *ordeal) inflict(f fault) {
 		names = append(names, p.asker)
 	}
 	calls := o.site.course.inFlight(names...)
+	o.t.Logf("%s: %s; in flight: %d calls", time.Now().UTC().Format("15:04:05.000"), f.kind, len(calls))
 	f.do()
 	if f.lasts > 0 {
 		<-time.After(f.lasts)
@@ -83,8 +84,10 @@ func (o *ordeal) inflict(f fault) {
 
 // hit is whose work a fault may cost; the bus's is everybody's.
 func (o *ordeal) hit(f fault) []*player {
-	if slices.Contains(f.hits, o.cast.bus) {
-		return o.cast.players
+	for _, p := range f.hits {
+		if p.role == busName {
+			return o.cast.players
+		}
 	}
 	return f.hits
 }

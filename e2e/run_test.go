@@ -42,8 +42,9 @@ var targets = []string{config.OwnTarget, "student"}
 // site is an installation in a directory of its own: configuration, run file, data.
 type site struct {
 	dir, config, run string
-	bus              string // the bus's address
-	key              string // the API key, by which the model server knows the course
+	bus              string   // the bus's address
+	members          []string // the addresses of a cluster's servers
+	key              string   // the API key, by which the model server knows the course
 	models           *server
 	trainer          string // the program that trains
 	course           *course

@@ -46,7 +46,7 @@ func TestSecrets(t *testing.T) {
 	s := site{dir: t.TempDir(), bus: freeAddress(t), models: models(), trainer: trainer, key: apiKey}.write(t, blobs...)
 	s.course.quotes = 40 // enough that calls fail for good, and their errors travel
 
-	all := []*process{newCast(t, s).bus.process}
+	all := []*process{newCast(t, s).bus[0].process}
 	addresses := map[string]string{}
 	for _, role := range []string{"coordinator", "rollout-worker", "rank-worker", "trainer-bridge", "evaluator"} {
 		addresses[role] = freeAddress(t)
