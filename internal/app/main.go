@@ -37,6 +37,9 @@ func Run(ctx context.Context, role string, args []string, run func(context.Conte
 		return err
 	}
 	env, err := Open(ctx, role, cfg, standardLog)
+	if err != nil && ctx.Err() != nil {
+		return nil // asked to stop while it waited for the bus
+	}
 	if err != nil {
 		return err
 	}
