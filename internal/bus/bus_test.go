@@ -151,6 +151,34 @@ func TestTwinIsFenced(t *testing.T) {
 	}
 }
 
+// TestSleeperIsFenced: a worker sleeps, from before its first append until the trajectory is finished and its journal
+// purged. What it finds looks like a new journal.
+func TestSleeperIsFenced(t *testing.T) {
+	t.Parallel()
+	conn, id := devstack.TestBus(t), identity("pool-1")
+	sleeper, _, err := conn.OpenJournal(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := conn.OpenJournal(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Append(t.Context(), step(0, "zero")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Publish(t.Context(), bus.TrajectorySubject(id), trajectory(id, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Purge(t.Context(), bus.Steps, bus.RunFilter(bus.Steps, id.GetRun())); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(devstack.TestAckWait) // the lease
+	if err := sleeper.Append(t.Context(), step(0, "zero")); !errors.Is(err, bus.ErrFenced) {
+		t.Errorf("%v, want ErrFenced", err)
+	}
+}
+
 func TestOutcomesOfAHandler(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")

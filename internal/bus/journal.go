@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,6 +21,7 @@ type Journal struct {
 	// writer tells this opening of the journal from any other: where models are deterministic, two workers append the
 	// same content.
 	writer string
+	opened time.Time
 	last   uint64
 }
 
@@ -28,7 +30,7 @@ func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*p
 	if _, err := ParseID(IDTokens(id)); err != nil { // a wildcard in it would read the journals of others
 		return nil, nil, fmt.Errorf("open journal: %w", err)
 	}
-	j := &Journal{conn: c, id: id, subject: StepSubject(id), writer: rand.Text()[:8]}
+	j := &Journal{conn: c, id: id, subject: StepSubject(id), writer: rand.Text()[:8], opened: time.Now()}
 	var steps []*pb.Step
 	for {
 		m, err := c.next(ctx, Steps, j.subject, j.last+1)
@@ -65,12 +67,29 @@ func (j *Journal) Append(ctx context.Context, step *pb.Step) error {
 	ack, err := j.conn.publish(ctx, msg, jetstream.WithExpectLastSequencePerSubject(j.last))
 	switch {
 	case err == nil:
+		first := j.last == 0
 		j.last = ack.Sequence
-		return nil
+		return j.stillOpen(ctx, first)
 	case isWrongSequence(err):
 		return j.recognise(ctx, ev.GetId())
 	}
 	return fmt.Errorf("append to journal %s: %w", j.subject, err)
+}
+
+// stillOpen: a journal that was purged after its trajectory was finished is as empty as a new one, and takes the first
+// append of a worker that has slept through all of it. Only such a worker need ask, for whom a lease may have passed.
+func (j *Journal) stillOpen(ctx context.Context, first bool) error {
+	if !first || time.Since(j.opened) < j.conn.cfg.AckWait/2 {
+		return nil
+	}
+	_, err := j.conn.Last(ctx, Trajectories, TrajectorySubject(j.id))
+	switch {
+	case err == nil:
+		return fmt.Errorf("the trajectory of journal %s is finished: %w", j.subject, ErrFenced)
+	case errors.Is(err, ErrNotFound):
+		return nil
+	}
+	return err
 }
 
 // recognise tells our own append, whose reply was lost, from another worker's.
