@@ -16,6 +16,7 @@ func TestChaosCluster(t *testing.T) {
 	s.course.pace, s.course.judging = 3*latency, 3*latency
 	o := newOrdeal(t, s, *chaosSeed,
 		"coordinator", "coordinator", "rollout-worker", "rollout-worker", "rank-worker", "rank-worker", "trainer-bridge", "evaluator")
+	o.within += 10 * time.Second // which an election of NATS takes at most
 	c := o.cast
 	member := func() *player { return c.bus[o.random.IntN(len(c.bus))] }
 	leader := func(stream string) func() *player { return func() *player { return c.leader(stream) } }

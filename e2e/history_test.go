@@ -84,18 +84,21 @@ func (h *history) turn(trajectory string, key call, asker string) {
 	if behind && (at.behind || !h.beside(asker, played[i+1])) {
 		h.returns = append(h.returns, fmt.Sprintf("%s: call %d of %d, by %s after %s", trajectory, i+1, len(played), asker, played[i+1].asker))
 	}
-	if at.again && h.beside(asker, played[i]) {
+	if at.again && asker != played[i].asker && h.beside(asker, played[i]) {
 		h.returns = append(h.returns, fmt.Sprintf("%s: call %d, by %s beside %s", trajectory, i+1, asker, played[i].asker))
 	}
 	at.again, at.behind = true, at.behind || behind
 }
 
-// beside says whether a worker and the one that has gone on were at work at the same time, as they are when one has
+// beside says whether a worker and the one that has gone on are at work at the same time, as they are when one has
 // lost its lease: it read the journal before the other's step was in it. That costs the one call that is in flight; its
-// append fails.
+// append fails. They may be one process, to which its own work came again.
 func (h *history) beside(asker string, next turn) bool {
 	_, dead := h.deaths[next.asker]
-	return asker != next.asker && !dead && h.births[asker].Before(next.at)
+	if asker == next.asker {
+		return time.Since(next.at) < ackWait/3 // else it died in between, and its work came again
+	}
+	return !dead && h.births[asker].Before(next.at)
 }
 
 // checkReturns: no call of a journalled step was asked for again.

@@ -29,6 +29,7 @@ type ordeal struct {
 	conn    *bus.Conn
 	random  *rand.Rand
 	started time.Time
+	within  time.Duration // recovery
 
 	watching sync.WaitGroup
 	mu       sync.Mutex // guards tally
@@ -42,7 +43,7 @@ func newOrdeal(t *testing.T, s site, seed uint64, roles ...string) *ordeal {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("the faults: -chaos.seed=%d", seed)
-	o := &ordeal{t: t, site: s, cast: newCast(t, s, roles...), random: rand.New(rand.NewPCG(seed, 0))}
+	o := &ordeal{t: t, within: recovery, site: s, cast: newCast(t, s, roles...), random: rand.New(rand.NewPCG(seed, 0))}
 	o.tally = tally{Test: t.Name(), Seed: seed, Faults: map[string]int{}, Recovery: map[string][]float64{}}
 	s.submit(t)
 	o.conn, o.started = s.connect(t), time.Now()
@@ -131,14 +132,14 @@ func (o *ordeal) watch(f fault, calls cut) {
 		if now.Finished || moved && o.site.course.takenUp(calls) {
 			break
 		}
-		if time.Since(begin) > 4*recovery {
+		if time.Since(begin) > 4*o.within {
 			o.t.Errorf("%v after %q the run does not go on; %d calls cut off, moved %v; %+v", time.Since(begin).Round(time.Second), f.kind, len(calls), moved, now)
 			break
 		}
 	}
 	took := time.Since(begin)
-	if took > recovery {
-		o.t.Errorf("recovery from %q took %v, want at most %v", f.kind, took.Round(time.Millisecond), recovery)
+	if took > o.within {
+		o.t.Errorf("recovery from %q took %v, want at most %v", f.kind, took.Round(time.Millisecond), o.within)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
