@@ -15,7 +15,7 @@ type history struct {
 	// births and deaths of those who ask.
 	births, deaths map[string]time.Time
 	// returns lists what nobody may do: go back behind a call whose successor had been asked for, because then its step
-	// was in the journal; and go on beside another, because then one of two appends was to fail.
+	// was in the journal; and go on beside another that has its answers, because then one of two appends was to fail.
 	returns []string
 }
 
@@ -58,10 +58,10 @@ func (c *course) asked(key call, body request, asker string) {
 	question, _, _ := strings.Cut(body.Prompt, "\n")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.turn(body.Model+" "+question, key, asker)
+	c.turn(body.Model+" "+question, key, asker, c.answered[key] > 0)
 }
 
-func (h *history) turn(trajectory string, key call, asker string) {
+func (h *history) turn(trajectory string, key call, asker string, answered bool) {
 	at := h.hands[trajectory+asker]
 	if at == nil {
 		at = &hand{last: -1}
@@ -84,7 +84,7 @@ func (h *history) turn(trajectory string, key call, asker string) {
 	if behind && (at.behind || !h.beside(asker, played[i+1])) {
 		h.returns = append(h.returns, fmt.Sprintf("%s: call %d of %d, by %s after %s", trajectory, i+1, len(played), asker, played[i+1].asker))
 	}
-	if at.again && asker != played[i].asker && h.beside(asker, played[i]) {
+	if at.again && answered && asker != played[i].asker && h.beside(asker, played[i]) {
 		h.returns = append(h.returns, fmt.Sprintf("%s: call %d, by %s beside %s", trajectory, i+1, asker, played[i].asker))
 	}
 	at.again, at.behind = true, at.behind || behind
