@@ -93,7 +93,7 @@ func (o *ordeal) hit(f fault) []*player {
 	return f.hits
 }
 
-// note counts a fault and what it may cost: a call of each slot, and a trajectory's rankings, which have no journal.
+// note counts a fault and what it may cost: a call of each trajectory at work, and a trajectory's rankings, which have no journal.
 func (o *ordeal) note(f fault, calls int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -102,7 +102,7 @@ func (o *ordeal) note(f fault, calls int) {
 	for _, p := range o.hit(f) {
 		switch p.role {
 		case "rollout-worker":
-			o.tally.mayAgain += rolloutSlots
+			o.tally.mayAgain += rolloutSlots + shardSize // which a worker is sent while it is frozen, and begins when it is not
 		case "rank-worker":
 			o.tally.mayJudge += rankSlots * 20
 		case "evaluator":

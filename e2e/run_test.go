@@ -31,6 +31,7 @@ const (
 	rolloutSlots = 4
 	rankSlots    = 2
 	judgeSlots   = 2
+	shardSize    = 2
 	worldSeed    = 7
 
 	ackWait  = 3 * time.Second
@@ -91,13 +92,13 @@ blob:
 llm: {key_file: %[3]s/key}
 search: {directory: %[3]s/search}
 bridge: {directory: %[3]s/training}
-coordinator: {shard: 2, poll: 500ms}
+coordinator: {shard: %[9]d, poll: 500ms}
 rollout: {slots: %[4]d}
 rank: {slots: %[5]d}
 evaluator: {slots: %[6]d}
 http: {listen: "127.0.0.1:0"}
 up: {directory: %[3]s, bus: "%[1]s", pocket: "off"}
-`, s.bus, strings.Join(blobs, "\n  "), s.dir, rolloutSlots, rankSlots, judgeSlots, ackWait, leaseTTL))
+`, s.bus, strings.Join(blobs, "\n  "), s.dir, rolloutSlots, rankSlots, judgeSlots, ackWait, leaseTTL, shardSize))
 	write(t, s.run, s.runFile(t, key))
 	return s
 }
