@@ -40,6 +40,9 @@ func (s *session) deadLetters(ctx context.Context, f deadFilter) ([]view.DeadLet
 			return nil, fmt.Errorf("read dead letters: %w", err)
 		}
 		ev, err := m.Event(ctx)
+		if errors.Is(err, bus.ErrRejected) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read dead letter %d: %w", m.Seq, err)
 		}

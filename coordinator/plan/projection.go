@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
@@ -121,7 +122,9 @@ func (p *projection) follow(ctx context.Context) error {
 }
 
 func (p *projection) take(ctx context.Context, m *bus.Message, count func(context.Context, *bus.Message) error) error {
-	if err := count(ctx, m); err != nil {
+	if err := count(ctx, m); errors.Is(err, bus.ErrRejected) {
+		return nil // it is as if it were not there
+	} else if err != nil {
 		return fmt.Errorf("message %d on %s: %w", m.Seq, m.Subject, err)
 	}
 	select {
@@ -166,7 +169,7 @@ func (p *projection) countVerdict(_ context.Context, m *bus.Message) error {
 
 // count adds a message to the counts of its group, and its usage to the run's.
 func (p *projection) count(m *bus.Message, add func(*counts, bus.Subject)) error {
-	subject, err := bus.ParseSubject(m.Subject)
+	subject, err := m.Parse()
 	if err != nil {
 		return err
 	}
@@ -204,11 +207,23 @@ func (p *projection) noteTraining(ctx context.Context, m *bus.Message) error {
 	generation := int(event.GetGeneration())
 	switch body := event.GetBody().(type) {
 	case *pb.Event_Mixture:
-		p.mixtures[generation] = body.Mixture
+		return keep(p.mixtures, generation, body.Mixture, m)
 	case *pb.Event_Checkpoint:
-		p.checkpoints[trained{generation, body.Checkpoint.GetTarget()}] = body.Checkpoint
+		return keep(p.checkpoints, trained{generation, body.Checkpoint.GetTarget()}, body.Checkpoint, m)
 	case *pb.Event_Deployment:
-		p.deployments[trained{generation, body.Deployment.GetTarget()}] = body.Deployment
+		return keep(p.deployments, trained{generation, body.Deployment.GetTarget()}, body.Deployment, m)
+	}
+	return nil
+}
+
+// keep notes what a message says, unless another has said it before: the first stands.
+func keep[K comparable, M proto.Message](seen map[K]M, key K, said M, m *bus.Message) error {
+	before, ok := seen[key]
+	switch {
+	case !ok:
+		seen[key] = said
+	case !proto.Equal(before, said):
+		return m.Replayed()
 	}
 	return nil
 }
@@ -225,10 +240,10 @@ func (p *projection) noteEval(ctx context.Context, m *bus.Message) error {
 	case *pb.Event_Report:
 		r := body.Report
 		r.ByQuestion = nil // as many as there are questions, and nothing to conduct by
-		p.reports[looked{trained{generation, r.GetTarget()}, int(r.GetLook())}] = r
+		return keep(p.reports, looked{trained{generation, r.GetTarget()}, int(r.GetLook())}, r, m)
 	case *pb.Event_Decision:
 		d := body.Decision
-		p.decisions[looked{trained{generation, d.GetTarget()}, int(d.GetLook())}] = d
+		return keep(p.decisions, looked{trained{generation, d.GetTarget()}, int(d.GetLook())}, d, m)
 	}
 	return nil
 }

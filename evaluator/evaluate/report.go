@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,6 +44,9 @@ func (e *evaluating) countTrajectories(ctx context.Context, w work, t *tally) er
 			return err
 		}
 		ev, err := message.Event(ctx)
+		if errors.Is(err, bus.ErrRejected) {
+			continue // its verdict will be missing
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", message.Subject, err)
 		}
@@ -61,19 +65,19 @@ func (e *evaluating) countVerdicts(ctx context.Context, w work, t *tally) error 
 		if err != nil {
 			return err
 		}
-		subject, err := bus.ParseSubject(message.Subject)
-		if err != nil {
-			return err
-		}
-		if subject.Kind != w.spec.Evaluation.Judge {
+		subject, err := message.Parse()
+		if err != nil || subject.Kind != w.spec.Evaluation.Judge {
 			continue
 		}
 		ev, err := message.Event(ctx)
+		if errors.Is(err, bus.ErrRejected) {
+			continue // and so it is missing
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", message.Subject, err)
 		}
 		if err := t.verdict(subject.Identity, ev.GetVerdict()); err != nil {
-			return fmt.Errorf("%s: %w", message.Subject, err)
+			_ = message.Stray(err) // counted and told of; the report goes on without it
 		}
 	}
 	return nil

@@ -101,9 +101,5 @@ func (e *evaluating) once(ctx context.Context, subject string, make func() (*pb.
 
 // recorded reads the event at a subject of EVALS; bus.ErrNotFound if there is none.
 func (e *evaluating) recorded(ctx context.Context, subject string) (*pb.Event, error) {
-	message, err := e.conn.Last(ctx, bus.Evals, subject)
-	if err != nil {
-		return nil, err
-	}
-	return message.Event(ctx)
+	return e.conn.First(ctx, bus.Evals, subject)
 }

@@ -150,7 +150,7 @@ func TestACrashBeforeThePromotionIsMadeUpFor(t *testing.T) {
 	b := newBench(t)
 	b.evaluated(0, 3, always(1))
 	b.publish(evalSubject("r", 0, "own", "decision", 3), &pb.Event{
-		Run: "r", Body: &pb.Event_Decision{Decision: &pb.Decision{Ruling: pb.Ruling_RULING_BASELINE, Policy: testPolicy(0)}},
+		Run: "r", Body: &pb.Event_Decision{Decision: &pb.Decision{Target: "own", Ruling: pb.Ruling_RULING_BASELINE, Policy: testPolicy(0)}},
 	})
 	b.evaluate(task(0, -1, 3))
 	record, revision := b.promoted()

@@ -273,8 +273,8 @@ func (k *consumption) delivery(ctx context.Context, msg jetstream.Msg) (*Deliver
 		return d, Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_WORKER_KILLED,
 			fmt.Errorf("delivered %d times and never finished: its worker died or was stopped each time", d.Delivered-1)))
 	}
-	ev, err := k.decode(ctx, msg.Headers().Get(HeaderContentType), msg.Data())
-	if errors.Is(err, errUnreadable) {
+	ev, err := k.event(ctx, d.Subject, msg.Headers(), msg.Data())
+	if errors.Is(err, ErrRejected) {
 		return d, Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, err))
 	}
 	if err != nil {

@@ -109,7 +109,7 @@ func (c *Conn) sweep(ctx context.Context, note exhausted) error {
 		return err
 	}
 	ev, err := m.Event(ctx)
-	if errors.Is(err, errUnreadable) {
+	if errors.Is(err, ErrRejected) {
 		ev = &pb.Event{}
 	} else if err != nil {
 		return err

@@ -151,7 +151,11 @@ func TestReadyPausesPulls(t *testing.T) {
 	done := make(chan struct{})
 	consume(t, conn, bus.Loop{Ready: ready}, func(context.Context, *bus.Delivery) error { close(done); return nil })
 	<-asked
-	if d, err := conn.Depth(t.Context(), bus.TaskSource("rollout")); err != nil || d.Waiting != 1 || d.InFlight != 0 {
+	d, err := conn.Depth(t.Context(), bus.TaskSource("rollout"))
+	for err == nil && d.Waiting == 0 && d.InFlight == 0 { // the server counts a moment after it has acknowledged
+		d, err = conn.Depth(t.Context(), bus.TaskSource("rollout"))
+	}
+	if err != nil || d.Waiting != 1 || d.InFlight != 0 {
 		t.Errorf("%+v, %v: want the task waiting", d, err)
 	}
 	close(open)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -182,15 +181,23 @@ func (c *Conn) checkIn(ctx context.Context, ev *pb.Event, data []byte) ([]byte, 
 	})
 }
 
-// errUnreadable marks bytes that no retry makes an event.
-var errUnreadable = errors.New("unreadable")
+// event reads a message's event, and fetches it where the message only points at it. What is not what its subject says
+// is ErrRejected; any other error may pass: the blob store did not answer.
+func (c *Conn) event(ctx context.Context, subject string, header nats.Header, data []byte) (*pb.Event, error) {
+	ev, err := c.decode(ctx, first(header[HeaderContentType]), data)
+	if err == nil {
+		err = fits(subject, first(header[HeaderOutcome]), ev)
+	}
+	if err != nil {
+		return nil, c.rejected(subject, err)
+	}
+	return ev, nil
+}
 
-// decode reads an event, and fetches it where the message only points at it. An error that is not errUnreadable may
-// pass: the blob store did not answer.
 func (c *Conn) decode(ctx context.Context, contentType string, data []byte) (*pb.Event, error) {
 	ev, err := Decode(contentType, data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+		return nil, reject(reasonUndecodable, "%w", err)
 	}
 	if ev.GetClaim() == nil {
 		return ev, nil
@@ -200,7 +207,7 @@ func (c *Conn) decode(ctx context.Context, contentType string, data []byte) (*pb
 		return nil, fmt.Errorf("fetch event %s from the blob store: %w", ev.GetId(), err)
 	}
 	if ev, err = Decode(typeProtobuf, whole); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+		return nil, reject(reasonUndecodable, "%w", err)
 	}
 	return ev, nil
 }
@@ -226,11 +233,11 @@ func (c *Conn) checkOut(ctx context.Context, claim *pb.Claim) ([]byte, error) {
 		return nil, fmt.Errorf("no blob store for %s", claim.GetUri())
 	}
 	if claim.GetSize() > maxClaim {
-		return nil, fmt.Errorf("%w: %s has %d bytes, more than %d", errUnreadable, claim.GetUri(), claim.GetSize(), maxClaim)
+		return nil, reject(reasonTooLarge, "%s has %d bytes, more than %d", claim.GetUri(), claim.GetSize(), maxClaim)
 	}
 	key, err := c.blobs.Key(claim.GetUri())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+		return nil, reject(reasonClaim, "%w", err)
 	}
 	body, err := c.blobs.Get(ctx, key)
 	if err != nil {
@@ -242,7 +249,7 @@ func (c *Conn) checkOut(ctx context.Context, claim *pb.Claim) ([]byte, error) {
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != claim.GetSha256() {
-		return nil, fmt.Errorf("%w: %s is not what the event claims: the hash differs", errUnreadable, claim.GetUri())
+		return nil, reject(reasonClaim, "%s is not what the event claims: the hash differs", claim.GetUri())
 	}
 	return data, nil
 }

@@ -41,13 +41,13 @@ func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*p
 			return nil, nil, fmt.Errorf("read journal %s: %w", j.subject, err)
 		}
 		ev, err := m.Event(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrRejected) {
 			return nil, nil, fmt.Errorf("read journal %s, message %d: %w", j.subject, m.Seq, err)
 		}
-		if ev.GetStep() == nil {
-			return nil, nil, fmt.Errorf("read journal %s, message %d: want a step in the event", j.subject, m.Seq)
+		j.last = m.Seq
+		if step := ev.GetStep(); step != nil {
+			steps = append(steps, step)
 		}
-		j.last, steps = m.Seq, append(steps, ev.GetStep())
 	}
 }
 

@@ -8,6 +8,7 @@ type metrics struct {
 	deadLetters *prometheus.CounterVec
 	deliveries  *prometheus.CounterVec
 	panics      *prometheus.CounterVec
+	rejected    *prometheus.CounterVec
 	silences    *prometheus.CounterVec
 }
 
@@ -23,10 +24,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		deadLetters: counter("dead_letters_total", "Messages given up, by consumer and failure class.", "consumer", "class"),
 		deliveries:  counter("deliveries_total", "Messages settled, by consumer and outcome.", "consumer", "outcome"),
 		panics:      counter("handler_panics_total", "Handlers that panicked; each is a failed delivery.", "consumer"),
+		rejected:    counter("rejected_total", "Messages that are not what their subject says, by stream and reason; each reading of one counts.", "stream", "reason"),
 		silences:    counter("missed_heartbeats_total", "Pulls that the server left without a sign of life: its pull queue is full, or it is gone.", "consumer"),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.conflicts, m.deadLetters, m.deliveries, m.panics, m.silences)
+		registerer.MustRegister(m.conflicts, m.deadLetters, m.deliveries, m.panics, m.rejected, m.silences)
 	}
 	return m
 }

@@ -111,7 +111,7 @@ func (c *Conn) existing(ctx context.Context, stream string, msg *nats.Msg) (Ack,
 	}
 	ack := Ack{Seq: standing.Seq, Existing: true}
 	content, err := standing.content(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrRejected) { // what is no event stands as any other content does
 		return Ack{}, fmt.Errorf("read what stands on %s: %w", msg.Subject, err)
 	}
 	if content != msg.Header[HeaderContent][0] {

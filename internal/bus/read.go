@@ -26,16 +26,38 @@ type Message struct {
 }
 
 // Get is a header's value, empty if it is absent.
-func (m *Message) Get(header string) string {
-	if values := m.header[header]; len(values) > 0 {
-		return values[0]
+func (m *Message) Get(header string) string { return first(m.header[header]) }
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
 	}
-	return ""
+	return values[0]
 }
 
-// Event decodes the message; a claim is fetched from the blob store.
+// Parse reads the message's subject. One that none of ours prints is ErrRejected.
+func (m *Message) Parse() (Subject, error) {
+	s, err := ParseSubject(m.Subject)
+	if err != nil {
+		return s, m.conn.rejected(m.Subject, reject(reasonIdentity, "%w", err))
+	}
+	return s, nil
+}
+
+// Replayed rejects a message that says again, and otherwise, what another one on its subject has said: the first stands.
+func (m *Message) Replayed() error {
+	return m.conn.rejected(m.Subject, reject(reasonReplayed, "message %d says otherwise than an earlier one, which stands", m.Seq))
+}
+
+// Stray rejects a message that is about nothing of ours.
+func (m *Message) Stray(err error) error {
+	return m.conn.rejected(m.Subject, reject(reasonIdentity, "%w", err))
+}
+
+// Event decodes the message; a claim is fetched from the blob store. What is not what its subject says is ErrRejected:
+// a reader goes on with the next.
 func (m *Message) Event(ctx context.Context) (*pb.Event, error) {
-	return m.conn.decode(ctx, m.Get(HeaderContentType), m.Data)
+	return m.conn.event(ctx, m.Subject, m.header, m.Data)
 }
 
 // content is the hash of the body, of the header where its writer set it.
@@ -72,6 +94,21 @@ func (c *Conn) Last(ctx context.Context, stream, subject string) (*Message, erro
 	return c.get(ctx, stream, func(ctx context.Context, s jetstream.Stream) (*jetstream.RawStreamMsg, error) {
 		return s.GetLastMsgForSubject(ctx, subject)
 	})
+}
+
+// First is the first event on a subject that is not rejected: what has been said there stands, whoever says otherwise
+// later.
+func (c *Conn) First(ctx context.Context, stream, subject string) (*pb.Event, error) {
+	for seq := uint64(1); ; {
+		m, err := c.next(ctx, stream, subject, seq)
+		if err != nil {
+			return nil, err
+		}
+		if ev, err := m.Event(ctx); !errors.Is(err, ErrRejected) {
+			return ev, err
+		}
+		seq = m.Seq + 1
+	}
 }
 
 // next is the first message on a subject at or after a sequence.

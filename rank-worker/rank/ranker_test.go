@@ -97,14 +97,14 @@ func TestServerError(t *testing.T) {
 	env := bench(t, rater.url)
 	r, trajectory := llmRanker(env), grow(t, "r", 0)
 	rater.refuses.Store(http.StatusInternalServerError)
-	if err := r.handle(t.Context(), trajectory, &pb.Event{Run: "r"}); err == nil || bus.IsPermanent(err) {
+	if err := r.handle(t.Context(), trajectory, &pb.Event{Run: "r", Generation: 1}); err == nil || bus.IsPermanent(err) {
 		t.Errorf("%v, want an error to try again", err)
 	}
 	if all := recorded(t, env.Bus); len(all) != 0 {
 		t.Fatalf("a failing endpoint has become the feedback %v", all)
 	}
 	rater.refuses.Store(0)
-	if err := r.handle(t.Context(), trajectory, &pb.Event{Run: "r"}); err != nil {
+	if err := r.handle(t.Context(), trajectory, &pb.Event{Run: "r", Generation: 1}); err != nil {
 		t.Fatal(err)
 	}
 	checkJudged(t, recorded(t, env.Bus)[0])
@@ -120,7 +120,7 @@ func TestMumbling(t *testing.T) {
 	rater.mumbles.Store(true)
 	env := bench(t, rater.url)
 	r := llmRanker(env)
-	if err := r.handle(t.Context(), grow(t, "r", 0), &pb.Event{Run: "r"}); err != nil {
+	if err := r.handle(t.Context(), grow(t, "r", 0), &pb.Event{Run: "r", Generation: 1}); err != nil {
 		t.Fatal(err)
 	}
 	f := recorded(t, env.Bus)[0]

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -118,13 +119,13 @@ func ReadLedger(ctx context.Context, conn *bus.Conn, run string) (Ledger, error)
 	return l.close(), nil
 }
 
-// each notes every message, until one cannot be.
+// each notes every message but those that are not what their subject says, until one cannot be noted.
 func each(ctx context.Context, messages iter.Seq2[*bus.Message, error], note func(context.Context, *bus.Message) error) error {
 	for m, err := range messages {
 		if err == nil {
 			err = note(ctx, m)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, bus.ErrRejected) {
 			return err
 		}
 	}
@@ -256,10 +257,14 @@ func (l *ledger) noteVerdict(_ context.Context, m *bus.Message) error {
 
 // paid adds a result's usage, and reads its subject.
 func (l *ledger) paid(m *bus.Message) (bus.Subject, error) {
+	s, err := m.Parse()
+	if err != nil {
+		return s, err
+	}
 	l.usage.Calls += number(m.Get(bus.HeaderCalls))
 	l.usage.PromptTokens += number(m.Get(bus.HeaderPromptTokens))
 	l.usage.CompletionTokens += number(m.Get(bus.HeaderCompletionTokens))
-	return bus.ParseSubject(m.Subject)
+	return s, nil
 }
 
 func number(text string) int64 {

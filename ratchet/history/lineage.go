@@ -70,6 +70,9 @@ func grower(ctx context.Context, conn *bus.Conn, run string, generation int) (*p
 			return nil, fmt.Errorf("read who grew: %w", err)
 		}
 		ev, err := m.Event(ctx)
+		if errors.Is(err, bus.ErrRejected) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read who grew: %s: %w", m.Subject, err)
 		}
@@ -94,11 +97,14 @@ func findModel(ctx context.Context, conn *bus.Conn, model string) (Lineage, erro
 			if err != nil {
 				return Lineage{}, fmt.Errorf("look for model %s: %w", model, err)
 			}
-			s, err := bus.ParseSubject(m.Subject)
+			s, err := m.Parse()
 			if err != nil || s.What == "job" {
 				continue
 			}
 			ev, err := m.Event(ctx)
+			if errors.Is(err, bus.ErrRejected) {
+				continue
+			}
 			if err != nil {
 				return Lineage{}, fmt.Errorf("look for model %s: %s: %w", model, m.Subject, err)
 			}

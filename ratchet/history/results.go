@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -41,6 +42,9 @@ func ReadResults(ctx context.Context, conn *bus.Conn, run string) (Results, erro
 				return r, fmt.Errorf("read results of %s: %w", run, err)
 			}
 			ev, err := m.Event(ctx)
+			if errors.Is(err, bus.ErrRejected) {
+				continue
+			}
 			if err != nil {
 				return r, fmt.Errorf("read results of %s: %s: %w", run, m.Subject, err)
 			}
@@ -71,30 +75,41 @@ func (r *Results) at(number int) *Generation {
 	return &r.Generations[len(r.Generations)-1]
 }
 
-// add takes one event. A result that is there twice is the same result; of a job's progress the last counts.
+// add takes one event. Of a result that is there twice the first stands; of a job's progress the last counts.
 func (r *Results) add(ev *pb.Event) {
 	g := r.at(int(ev.GetGeneration()))
 	switch body := ev.GetBody().(type) {
 	case *pb.Event_Mixture:
-		g.Mixture = body.Mixture
+		if g.Mixture == nil {
+			g.Mixture = body.Mixture
+		}
 	case *pb.Event_Job:
-		g.Jobs = put(g.Jobs, body.Job, func(a, b *pb.Job) bool { return a.GetTarget() == b.GetTarget() })
+		g.Jobs = latest(g.Jobs, body.Job, func(a, b *pb.Job) bool { return a.GetTarget() == b.GetTarget() })
 	case *pb.Event_Checkpoint:
-		g.Checkpoints = put(g.Checkpoints, body.Checkpoint, func(a, b *pb.Checkpoint) bool { return a.GetTarget() == b.GetTarget() })
+		g.Checkpoints = earliest(g.Checkpoints, body.Checkpoint, func(a, b *pb.Checkpoint) bool { return a.GetTarget() == b.GetTarget() })
 	case *pb.Event_Deployment:
-		g.Deployments = put(g.Deployments, body.Deployment, func(a, b *pb.Deployment) bool { return a.GetTarget() == b.GetTarget() })
+		g.Deployments = earliest(g.Deployments, body.Deployment, func(a, b *pb.Deployment) bool { return a.GetTarget() == b.GetTarget() })
 	case *pb.Event_Report:
-		g.Reports = put(g.Reports, body.Report, func(a, b *pb.Report) bool {
+		g.Reports = earliest(g.Reports, body.Report, func(a, b *pb.Report) bool {
 			return a.GetTarget() == b.GetTarget() && a.GetLook() == b.GetLook()
 		})
 	case *pb.Event_Decision:
-		g.Decisions = put(g.Decisions, body.Decision, func(a, b *pb.Decision) bool {
+		g.Decisions = earliest(g.Decisions, body.Decision, func(a, b *pb.Decision) bool {
 			return a.GetTarget() == b.GetTarget() && a.GetLook() == b.GetLook()
 		})
 	}
 }
 
-func put[T any](all []T, one T, same func(a, b T) bool) []T {
+func earliest[T any](all []T, one T, same func(a, b T) bool) []T {
+	for i := range all {
+		if same(all[i], one) {
+			return all
+		}
+	}
+	return append(all, one)
+}
+
+func latest[T any](all []T, one T, same func(a, b T) bool) []T {
 	for i := range all {
 		if same(all[i], one) {
 			all[i] = one

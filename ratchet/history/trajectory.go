@@ -56,9 +56,9 @@ func FindTrajectories(ctx context.Context, conn *bus.Conn, q Query) ([]*pb.Ident
 			if err != nil {
 				return nil, fmt.Errorf("find trajectories: %w", err)
 			}
-			s, err := bus.ParseSubject(m.Subject)
+			s, err := m.Parse()
 			if err != nil {
-				return nil, fmt.Errorf("find trajectories: %w", err)
+				continue
 			}
 			seen[bus.IDTokens(s.Identity)] = s.Identity
 		}
@@ -116,10 +116,12 @@ func readJournal(ctx context.Context, conn *bus.Conn, id *pb.Identity) (Story, e
 			return s, err
 		}
 		ev, err := m.Event(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, bus.ErrRejected) {
 			return s, err
 		}
-		s.Trajectory.Steps = append(s.Trajectory.Steps, ev.GetStep())
+		if step := ev.GetStep(); step != nil {
+			s.Trajectory.Steps = append(s.Trajectory.Steps, step)
+		}
 	}
 	if len(s.Trajectory.Steps) == 0 {
 		return s, bus.ErrNotFound
@@ -133,7 +135,7 @@ func (s *Story) add(ctx context.Context, conn *bus.Conn, stream, family string, 
 			return err
 		}
 		ev, err := m.Event(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, bus.ErrRejected) {
 			return err
 		}
 		if f := ev.GetFeedback(); f != nil {

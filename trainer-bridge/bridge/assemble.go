@@ -115,9 +115,9 @@ func (a *assembly) completed(ctx context.Context) (keys []key, failed int, err e
 			if err != nil {
 				return nil, 0, err
 			}
-			subject, err := bus.ParseSubject(m.Subject)
+			subject, err := m.Parse()
 			if err != nil {
-				return nil, 0, err
+				continue // it is nobody's trajectory
 			}
 			id := subject.Identity
 			switch {
@@ -204,6 +204,10 @@ func (a *assembly) question(ctx context.Context, pass int, keys []key) (*batch, 
 	var clean []*ranked
 	for _, k := range keys {
 		t, feedback, err := a.read(ctx, k)
+		if errors.Is(err, bus.ErrRejected) {
+			b.drop(droppedInvalid, 1) // however many steps it claims
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -239,10 +243,10 @@ func (a *assembly) read(ctx context.Context, k key) (*pb.Trajectory, *pb.Feedbac
 		return t, nil, nil
 	}
 	event, err = a.last(ctx, bus.Feedback, bus.FeedbackSubject(a.ranker(), id))
-	if err != nil && !errors.Is(err, bus.ErrNotFound) {
+	if err != nil && !errors.Is(err, bus.ErrNotFound) && !errors.Is(err, bus.ErrRejected) {
 		return nil, nil, err
 	}
-	return t, event.GetFeedback(), nil
+	return t, event.GetFeedback(), nil // none where it is rejected: unranked
 }
 
 func (a *assembly) last(ctx context.Context, stream, subject string) (*pb.Event, error) {

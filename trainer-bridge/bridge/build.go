@@ -117,7 +117,7 @@ func (b *builder) compare(ctx context.Context, key string, data []byte) error {
 
 // isPublished tells whether a result is on TRAINING already: then its task was redelivered and is done.
 func isPublished(ctx context.Context, conn *bus.Conn, subject string) (bool, error) {
-	_, err := conn.Last(ctx, bus.Training, subject)
+	_, err := conn.First(ctx, bus.Training, subject)
 	if errors.Is(err, bus.ErrNotFound) {
 		return false, nil
 	}

@@ -127,9 +127,9 @@ func (r *reconciler) deployed(ctx context.Context, run string) (map[string][]int
 		if err != nil {
 			return nil, fmt.Errorf("list deployments: %w", err)
 		}
-		subject, err := bus.ParseSubject(m.Subject)
+		subject, err := m.Parse()
 		if err != nil {
-			return nil, err
+			continue // it is none
 		}
 		generations[subject.Target] = append(generations[subject.Target], subject.Generation)
 	}
@@ -150,13 +150,9 @@ func toKeep(generations []int, incumbent int) []int {
 }
 
 func (r *reconciler) checkpoint(ctx context.Context, run string, generation int, target string) (*pb.Checkpoint, error) {
-	m, err := r.bus.Last(ctx, bus.Training, bus.TrainingSubject(run, generation, target, "checkpoint"))
+	event, err := r.bus.First(ctx, bus.Training, bus.TrainingSubject(run, generation, target, "checkpoint"))
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
-	event, err := m.Event(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("decode checkpoint: %w", err)
 	}
 	return event.GetCheckpoint(), nil
 }

@@ -282,8 +282,6 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{4}
 }
 
-// FailureClass says whose failure it was. The policy's own failures count as wrong in an evaluation; the
-// infrastructure's never become an answer: they are retried, and in the end they are dead letters.
 type FailureClass int32
 
 const (
@@ -630,6 +628,7 @@ type Event struct {
 	//	*Event_RunLog
 	//	*Event_DeadLetter
 	//	*Event_Result
+	//	*Event_Attempt
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -847,6 +846,15 @@ func (x *Event) GetResult() *Result {
 	return nil
 }
 
+func (x *Event) GetAttempt() *Attempt {
+	if x != nil {
+		if x, ok := x.Body.(*Event_Attempt); ok {
+			return x.Attempt
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -907,6 +915,10 @@ type Event_Result struct {
 	Result *Result `protobuf:"bytes,23,opt,name=result,proto3,oneof"`
 }
 
+type Event_Attempt struct {
+	Attempt *Attempt `protobuf:"bytes,24,opt,name=attempt,proto3,oneof"`
+}
+
 func (*Event_Task) isEvent_Body() {}
 
 func (*Event_Step) isEvent_Body() {}
@@ -934,6 +946,8 @@ func (*Event_RunLog) isEvent_Body() {}
 func (*Event_DeadLetter) isEvent_Body() {}
 
 func (*Event_Result) isEvent_Body() {}
+
+func (*Event_Attempt) isEvent_Body() {}
 
 // Claim points at an Event that lies in the blob store.
 type Claim struct {
@@ -1682,6 +1696,63 @@ func (x *SearchResult) GetUrl() string {
 	return ""
 }
 
+// FailureClass says whose failure it was. The policy's own failures count as wrong in an evaluation; the
+// infrastructure's never become an answer: they are retried, and in the end they are dead letters.
+// Attempt is in the journal of a suspect trajectory, beside its steps: a worker begins, or lets go of it alive. A begin
+// that no step and no letting go follow is a worker's death.
+type Attempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// worker is role/host/pid.
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Over          bool   `protobuf:"varint,2,opt,name=over,proto3" json:"over,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_ratchet_v1_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_ratchet_v1_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Attempt) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Attempt) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
 type Trajectory struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Identity *Identity              `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
@@ -1703,7 +1774,7 @@ type Trajectory struct {
 
 func (x *Trajectory) Reset() {
 	*x = Trajectory{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[10]
+	mi := &file_ratchet_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1786,7 @@ func (x *Trajectory) String() string {
 func (*Trajectory) ProtoMessage() {}
 
 func (x *Trajectory) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[10]
+	mi := &file_ratchet_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1799,7 @@ func (x *Trajectory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trajectory.ProtoReflect.Descriptor instead.
 func (*Trajectory) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Trajectory) GetIdentity() *Identity {
@@ -1827,7 +1898,7 @@ type Feedback struct {
 
 func (x *Feedback) Reset() {
 	*x = Feedback{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[11]
+	mi := &file_ratchet_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +1910,7 @@ func (x *Feedback) String() string {
 func (*Feedback) ProtoMessage() {}
 
 func (x *Feedback) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[11]
+	mi := &file_ratchet_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +1923,7 @@ func (x *Feedback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feedback.ProtoReflect.Descriptor instead.
 func (*Feedback) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{11}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Feedback) GetIdentity() *Identity {
@@ -1933,7 +2004,7 @@ type StepRanking struct {
 
 func (x *StepRanking) Reset() {
 	*x = StepRanking{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[12]
+	mi := &file_ratchet_v1_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2016,7 @@ func (x *StepRanking) String() string {
 func (*StepRanking) ProtoMessage() {}
 
 func (x *StepRanking) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[12]
+	mi := &file_ratchet_v1_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2029,7 @@ func (x *StepRanking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepRanking.ProtoReflect.Descriptor instead.
 func (*StepRanking) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{12}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StepRanking) GetStep() int32 {
@@ -2020,7 +2091,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[13]
+	mi := &file_ratchet_v1_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2103,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[13]
+	mi := &file_ratchet_v1_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2116,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{13}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Verdict) GetIdentity() *Identity {
@@ -2177,7 +2248,7 @@ type Mixture struct {
 
 func (x *Mixture) Reset() {
 	*x = Mixture{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[14]
+	mi := &file_ratchet_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2260,7 @@ func (x *Mixture) String() string {
 func (*Mixture) ProtoMessage() {}
 
 func (x *Mixture) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[14]
+	mi := &file_ratchet_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2273,7 @@ func (x *Mixture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mixture.ProtoReflect.Descriptor instead.
 func (*Mixture) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{14}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Mixture) GetId() string {
@@ -2306,7 +2377,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[15]
+	mi := &file_ratchet_v1_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +2389,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[15]
+	mi := &file_ratchet_v1_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +2402,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{15}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Job) GetName() string {
@@ -2408,7 +2479,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[16]
+	mi := &file_ratchet_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2420,7 +2491,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[16]
+	mi := &file_ratchet_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2433,7 +2504,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{16}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Checkpoint) GetId() string {
@@ -2512,7 +2583,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[17]
+	mi := &file_ratchet_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2595,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[17]
+	mi := &file_ratchet_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2608,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{17}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Deployment) GetTarget() string {
@@ -2581,7 +2652,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[18]
+	mi := &file_ratchet_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2664,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[18]
+	mi := &file_ratchet_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2677,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{18}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Score) GetMean() float64 {
@@ -2642,7 +2713,7 @@ type QuestionScore struct {
 
 func (x *QuestionScore) Reset() {
 	*x = QuestionScore{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[19]
+	mi := &file_ratchet_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2654,7 +2725,7 @@ func (x *QuestionScore) String() string {
 func (*QuestionScore) ProtoMessage() {}
 
 func (x *QuestionScore) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[19]
+	mi := &file_ratchet_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2667,7 +2738,7 @@ func (x *QuestionScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionScore.ProtoReflect.Descriptor instead.
 func (*QuestionScore) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{19}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *QuestionScore) GetQuestion() string {
@@ -2729,7 +2800,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[20]
+	mi := &file_ratchet_v1_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2812,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[20]
+	mi := &file_ratchet_v1_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2825,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{20}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Report) GetTarget() string {
@@ -2921,7 +2992,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[21]
+	mi := &file_ratchet_v1_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3004,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[21]
+	mi := &file_ratchet_v1_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3017,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{21}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Decision) GetTarget() string {
@@ -3108,7 +3179,7 @@ type RunLog struct {
 
 func (x *RunLog) Reset() {
 	*x = RunLog{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[22]
+	mi := &file_ratchet_v1_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3120,7 +3191,7 @@ func (x *RunLog) String() string {
 func (*RunLog) ProtoMessage() {}
 
 func (x *RunLog) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[22]
+	mi := &file_ratchet_v1_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3133,7 +3204,7 @@ func (x *RunLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunLog.ProtoReflect.Descriptor instead.
 func (*RunLog) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RunLog) GetWhat() string {
@@ -3202,7 +3273,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[23]
+	mi := &file_ratchet_v1_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3285,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[23]
+	mi := &file_ratchet_v1_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3298,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeadLetter) GetKind() string {
@@ -3299,7 +3370,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[24]
+	mi := &file_ratchet_v1_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3382,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[24]
+	mi := &file_ratchet_v1_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3395,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{24}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Task) GetId() string {
@@ -3455,7 +3526,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[25]
+	mi := &file_ratchet_v1_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3467,7 +3538,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[25]
+	mi := &file_ratchet_v1_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3480,7 +3551,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{25}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Question) GetToken() string {
@@ -3506,21 +3577,24 @@ func (x *Question) GetText() string {
 
 // Shard is a small slice of the questions: for each, samples first_sample .. first_sample+samples-1.
 type Shard struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	Purpose       Purpose                `protobuf:"varint,2,opt,name=purpose,proto3,enum=ratchet.v1.Purpose" json:"purpose,omitempty"`
-	Policy        *Policy                `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
-	Limits        *Limits                `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
-	Questions     []*Question            `protobuf:"bytes,5,rep,name=questions,proto3" json:"questions,omitempty"`
-	FirstSample   int32                  `protobuf:"varint,6,opt,name=first_sample,json=firstSample,proto3" json:"first_sample,omitempty"`
-	Samples       int32                  `protobuf:"varint,7,opt,name=samples,proto3" json:"samples,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Target      string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Purpose     Purpose                `protobuf:"varint,2,opt,name=purpose,proto3,enum=ratchet.v1.Purpose" json:"purpose,omitempty"`
+	Policy      *Policy                `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	Limits      *Limits                `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
+	Questions   []*Question            `protobuf:"bytes,5,rep,name=questions,proto3" json:"questions,omitempty"`
+	FirstSample int32                  `protobuf:"varint,6,opt,name=first_sample,json=firstSample,proto3" json:"first_sample,omitempty"`
+	Samples     int32                  `protobuf:"varint,7,opt,name=samples,proto3" json:"samples,omitempty"`
+	// suspect: workers died over the shard that this is a part of. Its attempts are in the journal, and from the first
+	// that ended with its worker on it is played alone.
+	Suspect       bool `protobuf:"varint,8,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Shard) Reset() {
 	*x = Shard{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	mi := &file_ratchet_v1_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3532,7 +3606,7 @@ func (x *Shard) String() string {
 func (*Shard) ProtoMessage() {}
 
 func (x *Shard) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	mi := &file_ratchet_v1_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3545,7 +3619,7 @@ func (x *Shard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shard.ProtoReflect.Descriptor instead.
 func (*Shard) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Shard) GetTarget() string {
@@ -3597,6 +3671,13 @@ func (x *Shard) GetSamples() int32 {
 	return 0
 }
 
+func (x *Shard) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
+}
+
 type Build struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3605,7 +3686,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	mi := &file_ratchet_v1_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +3698,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	mi := &file_ratchet_v1_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +3711,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{27}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{28}
 }
 
 type Train struct {
@@ -3643,7 +3724,7 @@ type Train struct {
 
 func (x *Train) Reset() {
 	*x = Train{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[28]
+	mi := &file_ratchet_v1_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +3736,7 @@ func (x *Train) String() string {
 func (*Train) ProtoMessage() {}
 
 func (x *Train) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[28]
+	mi := &file_ratchet_v1_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +3749,7 @@ func (x *Train) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Train.ProtoReflect.Descriptor instead.
 func (*Train) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{28}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Train) GetTarget() string {
@@ -3694,7 +3775,7 @@ type Deploy struct {
 
 func (x *Deploy) Reset() {
 	*x = Deploy{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[29]
+	mi := &file_ratchet_v1_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3706,7 +3787,7 @@ func (x *Deploy) String() string {
 func (*Deploy) ProtoMessage() {}
 
 func (x *Deploy) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[29]
+	mi := &file_ratchet_v1_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3719,7 +3800,7 @@ func (x *Deploy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deploy.ProtoReflect.Descriptor instead.
 func (*Deploy) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{29}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Deploy) GetCheckpoint() *Checkpoint {
@@ -3743,7 +3824,7 @@ type Evaluate struct {
 
 func (x *Evaluate) Reset() {
 	*x = Evaluate{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[30]
+	mi := &file_ratchet_v1_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3755,7 +3836,7 @@ func (x *Evaluate) String() string {
 func (*Evaluate) ProtoMessage() {}
 
 func (x *Evaluate) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[30]
+	mi := &file_ratchet_v1_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3768,7 +3849,7 @@ func (x *Evaluate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluate.ProtoReflect.Descriptor instead.
 func (*Evaluate) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{30}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Evaluate) GetTarget() string {
@@ -3818,7 +3899,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[31]
+	mi := &file_ratchet_v1_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3830,7 +3911,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[31]
+	mi := &file_ratchet_v1_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3843,7 +3924,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{31}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Result) GetTask() string {
@@ -3872,7 +3953,7 @@ var File_ratchet_v1_event_proto protoreflect.FileDescriptor
 const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16ratchet/v1/event.proto\x12\n" +
-	"ratchet.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\a\n" +
+	"ratchet.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\a\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x10\n" +
@@ -3904,7 +3985,8 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\arun_log\x18\x15 \x01(\v2\x12.ratchet.v1.RunLogH\x00R\x06runLog\x129\n" +
 	"\vdead_letter\x18\x16 \x01(\v2\x16.ratchet.v1.DeadLetterH\x00R\n" +
 	"deadLetter\x12,\n" +
-	"\x06result\x18\x17 \x01(\v2\x12.ratchet.v1.ResultH\x00R\x06resultB\x06\n" +
+	"\x06result\x18\x17 \x01(\v2\x12.ratchet.v1.ResultH\x00R\x06result\x12/\n" +
+	"\aattempt\x18\x18 \x01(\v2\x13.ratchet.v1.AttemptH\x00R\aattemptB\x06\n" +
 	"\x04body\"E\n" +
 	"\x05Claim\x12\x10\n" +
 	"\x03uri\x18\x01 \x01(\tR\x03uri\x12\x12\n" +
@@ -3978,7 +4060,10 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\alink_id\x18\x01 \x01(\x05R\x06linkId\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x18\n" +
 	"\asnippet\x18\x03 \x01(\tR\asnippet\x12\x10\n" +
-	"\x03url\x18\x04 \x01(\tR\x03url\"\xac\x03\n" +
+	"\x03url\x18\x04 \x01(\tR\x03url\"5\n" +
+	"\aAttempt\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
+	"\x04over\x18\x02 \x01(\bR\x04over\"\xac\x03\n" +
 	"\n" +
 	"Trajectory\x120\n" +
 	"\bidentity\x18\x01 \x01(\v2\x14.ratchet.v1.IdentityR\bidentity\x12*\n" +
@@ -4174,7 +4259,7 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\bQuestion\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\x97\x02\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xb1\x02\n" +
 	"\x05Shard\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12-\n" +
 	"\apurpose\x18\x02 \x01(\x0e2\x13.ratchet.v1.PurposeR\apurpose\x12*\n" +
@@ -4182,7 +4267,8 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\x06limits\x18\x04 \x01(\v2\x12.ratchet.v1.LimitsR\x06limits\x122\n" +
 	"\tquestions\x18\x05 \x03(\v2\x14.ratchet.v1.QuestionR\tquestions\x12!\n" +
 	"\ffirst_sample\x18\x06 \x01(\x05R\vfirstSample\x12\x18\n" +
-	"\asamples\x18\a \x01(\x05R\asamples\"\a\n" +
+	"\asamples\x18\a \x01(\x05R\asamples\x12\x18\n" +
+	"\asuspect\x18\b \x01(\bR\asuspect\"\a\n" +
 	"\x05Build\"N\n" +
 	"\x05Train\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12-\n" +
@@ -4285,7 +4371,7 @@ func file_ratchet_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_ratchet_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_ratchet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_ratchet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_ratchet_v1_event_proto_goTypes = []any{
 	(Purpose)(0),                  // 0: ratchet.v1.Purpose
 	(Rendering)(0),                // 1: ratchet.v1.Rendering
@@ -4307,114 +4393,116 @@ var file_ratchet_v1_event_proto_goTypes = []any{
 	(*Step)(nil),                  // 17: ratchet.v1.Step
 	(*Candidate)(nil),             // 18: ratchet.v1.Candidate
 	(*SearchResult)(nil),          // 19: ratchet.v1.SearchResult
-	(*Trajectory)(nil),            // 20: ratchet.v1.Trajectory
-	(*Feedback)(nil),              // 21: ratchet.v1.Feedback
-	(*StepRanking)(nil),           // 22: ratchet.v1.StepRanking
-	(*Verdict)(nil),               // 23: ratchet.v1.Verdict
-	(*Mixture)(nil),               // 24: ratchet.v1.Mixture
-	(*Job)(nil),                   // 25: ratchet.v1.Job
-	(*Checkpoint)(nil),            // 26: ratchet.v1.Checkpoint
-	(*Deployment)(nil),            // 27: ratchet.v1.Deployment
-	(*Score)(nil),                 // 28: ratchet.v1.Score
-	(*QuestionScore)(nil),         // 29: ratchet.v1.QuestionScore
-	(*Report)(nil),                // 30: ratchet.v1.Report
-	(*Decision)(nil),              // 31: ratchet.v1.Decision
-	(*RunLog)(nil),                // 32: ratchet.v1.RunLog
-	(*DeadLetter)(nil),            // 33: ratchet.v1.DeadLetter
-	(*Task)(nil),                  // 34: ratchet.v1.Task
-	(*Question)(nil),              // 35: ratchet.v1.Question
-	(*Shard)(nil),                 // 36: ratchet.v1.Shard
-	(*Build)(nil),                 // 37: ratchet.v1.Build
-	(*Train)(nil),                 // 38: ratchet.v1.Train
-	(*Deploy)(nil),                // 39: ratchet.v1.Deploy
-	(*Evaluate)(nil),              // 40: ratchet.v1.Evaluate
-	(*Result)(nil),                // 41: ratchet.v1.Result
-	nil,                           // 42: ratchet.v1.Mixture.ExamplesByKindEntry
-	nil,                           // 43: ratchet.v1.Mixture.DroppedEntry
-	nil,                           // 44: ratchet.v1.Report.FailuresEntry
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 46: google.protobuf.Struct
+	(*Attempt)(nil),               // 20: ratchet.v1.Attempt
+	(*Trajectory)(nil),            // 21: ratchet.v1.Trajectory
+	(*Feedback)(nil),              // 22: ratchet.v1.Feedback
+	(*StepRanking)(nil),           // 23: ratchet.v1.StepRanking
+	(*Verdict)(nil),               // 24: ratchet.v1.Verdict
+	(*Mixture)(nil),               // 25: ratchet.v1.Mixture
+	(*Job)(nil),                   // 26: ratchet.v1.Job
+	(*Checkpoint)(nil),            // 27: ratchet.v1.Checkpoint
+	(*Deployment)(nil),            // 28: ratchet.v1.Deployment
+	(*Score)(nil),                 // 29: ratchet.v1.Score
+	(*QuestionScore)(nil),         // 30: ratchet.v1.QuestionScore
+	(*Report)(nil),                // 31: ratchet.v1.Report
+	(*Decision)(nil),              // 32: ratchet.v1.Decision
+	(*RunLog)(nil),                // 33: ratchet.v1.RunLog
+	(*DeadLetter)(nil),            // 34: ratchet.v1.DeadLetter
+	(*Task)(nil),                  // 35: ratchet.v1.Task
+	(*Question)(nil),              // 36: ratchet.v1.Question
+	(*Shard)(nil),                 // 37: ratchet.v1.Shard
+	(*Build)(nil),                 // 38: ratchet.v1.Build
+	(*Train)(nil),                 // 39: ratchet.v1.Train
+	(*Deploy)(nil),                // 40: ratchet.v1.Deploy
+	(*Evaluate)(nil),              // 41: ratchet.v1.Evaluate
+	(*Result)(nil),                // 42: ratchet.v1.Result
+	nil,                           // 43: ratchet.v1.Mixture.ExamplesByKindEntry
+	nil,                           // 44: ratchet.v1.Mixture.DroppedEntry
+	nil,                           // 45: ratchet.v1.Report.FailuresEntry
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 47: google.protobuf.Struct
 }
 var file_ratchet_v1_event_proto_depIdxs = []int32{
-	45, // 0: ratchet.v1.Event.time:type_name -> google.protobuf.Timestamp
+	46, // 0: ratchet.v1.Event.time:type_name -> google.protobuf.Timestamp
 	11, // 1: ratchet.v1.Event.claim:type_name -> ratchet.v1.Claim
-	34, // 2: ratchet.v1.Event.task:type_name -> ratchet.v1.Task
+	35, // 2: ratchet.v1.Event.task:type_name -> ratchet.v1.Task
 	17, // 3: ratchet.v1.Event.step:type_name -> ratchet.v1.Step
-	20, // 4: ratchet.v1.Event.trajectory:type_name -> ratchet.v1.Trajectory
-	21, // 5: ratchet.v1.Event.feedback:type_name -> ratchet.v1.Feedback
-	23, // 6: ratchet.v1.Event.verdict:type_name -> ratchet.v1.Verdict
-	24, // 7: ratchet.v1.Event.mixture:type_name -> ratchet.v1.Mixture
-	25, // 8: ratchet.v1.Event.job:type_name -> ratchet.v1.Job
-	26, // 9: ratchet.v1.Event.checkpoint:type_name -> ratchet.v1.Checkpoint
-	27, // 10: ratchet.v1.Event.deployment:type_name -> ratchet.v1.Deployment
-	30, // 11: ratchet.v1.Event.report:type_name -> ratchet.v1.Report
-	31, // 12: ratchet.v1.Event.decision:type_name -> ratchet.v1.Decision
-	32, // 13: ratchet.v1.Event.run_log:type_name -> ratchet.v1.RunLog
-	33, // 14: ratchet.v1.Event.dead_letter:type_name -> ratchet.v1.DeadLetter
-	41, // 15: ratchet.v1.Event.result:type_name -> ratchet.v1.Result
-	0,  // 16: ratchet.v1.Identity.purpose:type_name -> ratchet.v1.Purpose
-	2,  // 17: ratchet.v1.Policy.api:type_name -> ratchet.v1.Api
-	1,  // 18: ratchet.v1.Policy.rendering:type_name -> ratchet.v1.Rendering
-	14, // 19: ratchet.v1.Policy.sampling:type_name -> ratchet.v1.Sampling
-	3,  // 20: ratchet.v1.Step.kind:type_name -> ratchet.v1.StepKind
-	18, // 21: ratchet.v1.Step.candidates:type_name -> ratchet.v1.Candidate
-	19, // 22: ratchet.v1.Step.results:type_name -> ratchet.v1.SearchResult
-	16, // 23: ratchet.v1.Step.usage:type_name -> ratchet.v1.Usage
-	12, // 24: ratchet.v1.Trajectory.identity:type_name -> ratchet.v1.Identity
-	13, // 25: ratchet.v1.Trajectory.policy:type_name -> ratchet.v1.Policy
-	15, // 26: ratchet.v1.Trajectory.limits:type_name -> ratchet.v1.Limits
-	4,  // 27: ratchet.v1.Trajectory.outcome:type_name -> ratchet.v1.Outcome
-	5,  // 28: ratchet.v1.Trajectory.failure:type_name -> ratchet.v1.FailureClass
-	17, // 29: ratchet.v1.Trajectory.steps:type_name -> ratchet.v1.Step
-	16, // 30: ratchet.v1.Trajectory.usage:type_name -> ratchet.v1.Usage
-	12, // 31: ratchet.v1.Feedback.identity:type_name -> ratchet.v1.Identity
-	22, // 32: ratchet.v1.Feedback.steps:type_name -> ratchet.v1.StepRanking
-	4,  // 33: ratchet.v1.Feedback.outcome:type_name -> ratchet.v1.Outcome
-	5,  // 34: ratchet.v1.Feedback.failure:type_name -> ratchet.v1.FailureClass
-	16, // 35: ratchet.v1.Feedback.usage:type_name -> ratchet.v1.Usage
-	6,  // 36: ratchet.v1.StepRanking.ranked_by:type_name -> ratchet.v1.RankedBy
-	12, // 37: ratchet.v1.Verdict.identity:type_name -> ratchet.v1.Identity
-	4,  // 38: ratchet.v1.Verdict.outcome:type_name -> ratchet.v1.Outcome
-	5,  // 39: ratchet.v1.Verdict.failure:type_name -> ratchet.v1.FailureClass
-	16, // 40: ratchet.v1.Verdict.usage:type_name -> ratchet.v1.Usage
-	42, // 41: ratchet.v1.Mixture.examples_by_kind:type_name -> ratchet.v1.Mixture.ExamplesByKindEntry
-	43, // 42: ratchet.v1.Mixture.dropped:type_name -> ratchet.v1.Mixture.DroppedEntry
-	7,  // 43: ratchet.v1.Job.state:type_name -> ratchet.v1.JobState
-	13, // 44: ratchet.v1.Deployment.policy:type_name -> ratchet.v1.Policy
-	13, // 45: ratchet.v1.Report.policy:type_name -> ratchet.v1.Policy
-	28, // 46: ratchet.v1.Report.draft:type_name -> ratchet.v1.Score
-	28, // 47: ratchet.v1.Report.answer:type_name -> ratchet.v1.Score
-	28, // 48: ratchet.v1.Report.exact_match:type_name -> ratchet.v1.Score
-	28, // 49: ratchet.v1.Report.f1:type_name -> ratchet.v1.Score
-	28, // 50: ratchet.v1.Report.contains:type_name -> ratchet.v1.Score
-	29, // 51: ratchet.v1.Report.by_question:type_name -> ratchet.v1.QuestionScore
-	44, // 52: ratchet.v1.Report.failures:type_name -> ratchet.v1.Report.FailuresEntry
-	16, // 53: ratchet.v1.Report.usage:type_name -> ratchet.v1.Usage
-	16, // 54: ratchet.v1.Report.judge_usage:type_name -> ratchet.v1.Usage
-	8,  // 55: ratchet.v1.Decision.ruling:type_name -> ratchet.v1.Ruling
-	13, // 56: ratchet.v1.Decision.policy:type_name -> ratchet.v1.Policy
-	9,  // 57: ratchet.v1.RunLog.phase:type_name -> ratchet.v1.Phase
-	5,  // 58: ratchet.v1.DeadLetter.failure:type_name -> ratchet.v1.FailureClass
-	12, // 59: ratchet.v1.DeadLetter.identities:type_name -> ratchet.v1.Identity
-	36, // 60: ratchet.v1.Task.shard:type_name -> ratchet.v1.Shard
-	37, // 61: ratchet.v1.Task.build:type_name -> ratchet.v1.Build
-	38, // 62: ratchet.v1.Task.train:type_name -> ratchet.v1.Train
-	39, // 63: ratchet.v1.Task.deploy:type_name -> ratchet.v1.Deploy
-	40, // 64: ratchet.v1.Task.evaluate:type_name -> ratchet.v1.Evaluate
-	46, // 65: ratchet.v1.Task.args:type_name -> google.protobuf.Struct
-	0,  // 66: ratchet.v1.Shard.purpose:type_name -> ratchet.v1.Purpose
-	13, // 67: ratchet.v1.Shard.policy:type_name -> ratchet.v1.Policy
-	15, // 68: ratchet.v1.Shard.limits:type_name -> ratchet.v1.Limits
-	35, // 69: ratchet.v1.Shard.questions:type_name -> ratchet.v1.Question
-	24, // 70: ratchet.v1.Train.mixture:type_name -> ratchet.v1.Mixture
-	26, // 71: ratchet.v1.Deploy.checkpoint:type_name -> ratchet.v1.Checkpoint
-	13, // 72: ratchet.v1.Evaluate.policy:type_name -> ratchet.v1.Policy
-	46, // 73: ratchet.v1.Result.value:type_name -> google.protobuf.Struct
-	74, // [74:74] is the sub-list for method output_type
-	74, // [74:74] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	21, // 4: ratchet.v1.Event.trajectory:type_name -> ratchet.v1.Trajectory
+	22, // 5: ratchet.v1.Event.feedback:type_name -> ratchet.v1.Feedback
+	24, // 6: ratchet.v1.Event.verdict:type_name -> ratchet.v1.Verdict
+	25, // 7: ratchet.v1.Event.mixture:type_name -> ratchet.v1.Mixture
+	26, // 8: ratchet.v1.Event.job:type_name -> ratchet.v1.Job
+	27, // 9: ratchet.v1.Event.checkpoint:type_name -> ratchet.v1.Checkpoint
+	28, // 10: ratchet.v1.Event.deployment:type_name -> ratchet.v1.Deployment
+	31, // 11: ratchet.v1.Event.report:type_name -> ratchet.v1.Report
+	32, // 12: ratchet.v1.Event.decision:type_name -> ratchet.v1.Decision
+	33, // 13: ratchet.v1.Event.run_log:type_name -> ratchet.v1.RunLog
+	34, // 14: ratchet.v1.Event.dead_letter:type_name -> ratchet.v1.DeadLetter
+	42, // 15: ratchet.v1.Event.result:type_name -> ratchet.v1.Result
+	20, // 16: ratchet.v1.Event.attempt:type_name -> ratchet.v1.Attempt
+	0,  // 17: ratchet.v1.Identity.purpose:type_name -> ratchet.v1.Purpose
+	2,  // 18: ratchet.v1.Policy.api:type_name -> ratchet.v1.Api
+	1,  // 19: ratchet.v1.Policy.rendering:type_name -> ratchet.v1.Rendering
+	14, // 20: ratchet.v1.Policy.sampling:type_name -> ratchet.v1.Sampling
+	3,  // 21: ratchet.v1.Step.kind:type_name -> ratchet.v1.StepKind
+	18, // 22: ratchet.v1.Step.candidates:type_name -> ratchet.v1.Candidate
+	19, // 23: ratchet.v1.Step.results:type_name -> ratchet.v1.SearchResult
+	16, // 24: ratchet.v1.Step.usage:type_name -> ratchet.v1.Usage
+	12, // 25: ratchet.v1.Trajectory.identity:type_name -> ratchet.v1.Identity
+	13, // 26: ratchet.v1.Trajectory.policy:type_name -> ratchet.v1.Policy
+	15, // 27: ratchet.v1.Trajectory.limits:type_name -> ratchet.v1.Limits
+	4,  // 28: ratchet.v1.Trajectory.outcome:type_name -> ratchet.v1.Outcome
+	5,  // 29: ratchet.v1.Trajectory.failure:type_name -> ratchet.v1.FailureClass
+	17, // 30: ratchet.v1.Trajectory.steps:type_name -> ratchet.v1.Step
+	16, // 31: ratchet.v1.Trajectory.usage:type_name -> ratchet.v1.Usage
+	12, // 32: ratchet.v1.Feedback.identity:type_name -> ratchet.v1.Identity
+	23, // 33: ratchet.v1.Feedback.steps:type_name -> ratchet.v1.StepRanking
+	4,  // 34: ratchet.v1.Feedback.outcome:type_name -> ratchet.v1.Outcome
+	5,  // 35: ratchet.v1.Feedback.failure:type_name -> ratchet.v1.FailureClass
+	16, // 36: ratchet.v1.Feedback.usage:type_name -> ratchet.v1.Usage
+	6,  // 37: ratchet.v1.StepRanking.ranked_by:type_name -> ratchet.v1.RankedBy
+	12, // 38: ratchet.v1.Verdict.identity:type_name -> ratchet.v1.Identity
+	4,  // 39: ratchet.v1.Verdict.outcome:type_name -> ratchet.v1.Outcome
+	5,  // 40: ratchet.v1.Verdict.failure:type_name -> ratchet.v1.FailureClass
+	16, // 41: ratchet.v1.Verdict.usage:type_name -> ratchet.v1.Usage
+	43, // 42: ratchet.v1.Mixture.examples_by_kind:type_name -> ratchet.v1.Mixture.ExamplesByKindEntry
+	44, // 43: ratchet.v1.Mixture.dropped:type_name -> ratchet.v1.Mixture.DroppedEntry
+	7,  // 44: ratchet.v1.Job.state:type_name -> ratchet.v1.JobState
+	13, // 45: ratchet.v1.Deployment.policy:type_name -> ratchet.v1.Policy
+	13, // 46: ratchet.v1.Report.policy:type_name -> ratchet.v1.Policy
+	29, // 47: ratchet.v1.Report.draft:type_name -> ratchet.v1.Score
+	29, // 48: ratchet.v1.Report.answer:type_name -> ratchet.v1.Score
+	29, // 49: ratchet.v1.Report.exact_match:type_name -> ratchet.v1.Score
+	29, // 50: ratchet.v1.Report.f1:type_name -> ratchet.v1.Score
+	29, // 51: ratchet.v1.Report.contains:type_name -> ratchet.v1.Score
+	30, // 52: ratchet.v1.Report.by_question:type_name -> ratchet.v1.QuestionScore
+	45, // 53: ratchet.v1.Report.failures:type_name -> ratchet.v1.Report.FailuresEntry
+	16, // 54: ratchet.v1.Report.usage:type_name -> ratchet.v1.Usage
+	16, // 55: ratchet.v1.Report.judge_usage:type_name -> ratchet.v1.Usage
+	8,  // 56: ratchet.v1.Decision.ruling:type_name -> ratchet.v1.Ruling
+	13, // 57: ratchet.v1.Decision.policy:type_name -> ratchet.v1.Policy
+	9,  // 58: ratchet.v1.RunLog.phase:type_name -> ratchet.v1.Phase
+	5,  // 59: ratchet.v1.DeadLetter.failure:type_name -> ratchet.v1.FailureClass
+	12, // 60: ratchet.v1.DeadLetter.identities:type_name -> ratchet.v1.Identity
+	37, // 61: ratchet.v1.Task.shard:type_name -> ratchet.v1.Shard
+	38, // 62: ratchet.v1.Task.build:type_name -> ratchet.v1.Build
+	39, // 63: ratchet.v1.Task.train:type_name -> ratchet.v1.Train
+	40, // 64: ratchet.v1.Task.deploy:type_name -> ratchet.v1.Deploy
+	41, // 65: ratchet.v1.Task.evaluate:type_name -> ratchet.v1.Evaluate
+	47, // 66: ratchet.v1.Task.args:type_name -> google.protobuf.Struct
+	0,  // 67: ratchet.v1.Shard.purpose:type_name -> ratchet.v1.Purpose
+	13, // 68: ratchet.v1.Shard.policy:type_name -> ratchet.v1.Policy
+	15, // 69: ratchet.v1.Shard.limits:type_name -> ratchet.v1.Limits
+	36, // 70: ratchet.v1.Shard.questions:type_name -> ratchet.v1.Question
+	25, // 71: ratchet.v1.Train.mixture:type_name -> ratchet.v1.Mixture
+	27, // 72: ratchet.v1.Deploy.checkpoint:type_name -> ratchet.v1.Checkpoint
+	13, // 73: ratchet.v1.Evaluate.policy:type_name -> ratchet.v1.Policy
+	47, // 74: ratchet.v1.Result.value:type_name -> google.protobuf.Struct
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_ratchet_v1_event_proto_init() }
@@ -4437,10 +4525,11 @@ func file_ratchet_v1_event_proto_init() {
 		(*Event_RunLog)(nil),
 		(*Event_DeadLetter)(nil),
 		(*Event_Result)(nil),
+		(*Event_Attempt)(nil),
 	}
 	file_ratchet_v1_event_proto_msgTypes[8].OneofWrappers = []any{}
-	file_ratchet_v1_event_proto_msgTypes[20].OneofWrappers = []any{}
-	file_ratchet_v1_event_proto_msgTypes[24].OneofWrappers = []any{
+	file_ratchet_v1_event_proto_msgTypes[21].OneofWrappers = []any{}
+	file_ratchet_v1_event_proto_msgTypes[25].OneofWrappers = []any{
 		(*Task_Shard)(nil),
 		(*Task_Build)(nil),
 		(*Task_Train)(nil),
@@ -4454,7 +4543,7 @@ func file_ratchet_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ratchet_v1_event_proto_rawDesc), len(file_ratchet_v1_event_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
