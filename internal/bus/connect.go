@@ -197,6 +197,9 @@ func (c *Conn) explain(err error) error {
 	return err
 }
 
+// URL is where the bus is.
+func (c *Conn) URL() string { return c.cfg.URL }
+
 // Healthy is nil while the connection is up.
 func (c *Conn) Healthy() error {
 	if c.nc.IsConnected() {
