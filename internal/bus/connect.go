@@ -219,6 +219,9 @@ func (c *Conn) isClosed() error {
 	return fmt.Errorf("the bus at %s is closed for this process", c.cfg.URL)
 }
 
+// Abort ends the connection as a crash does: nothing that is done from now on reaches the bus. For tests of crashes.
+func (c *Conn) Abort() { c.nc.Close() }
+
 // Close flushes, drains and waits until the connection is closed. Work in flight must have ended before:
 // draining only waits for callbacks.
 func (c *Conn) Close() {

@@ -21,6 +21,8 @@ const (
 	bindEvery       = 500 * time.Millisecond
 	bindPatience    = 10 * time.Second // before it is said what is waited for
 	handBackTimeout = 2 * time.Second
+	// lastChances is how many deliveries before the last are handled alone.
+	lastChances = 2
 )
 
 // Source is a durable consumer to take work from.
@@ -163,10 +165,47 @@ func (k *consumption) dispatch(ctx, work context.Context, consumer jetstream.Con
 		if err != nil {
 			return err
 		}
+		if k.isLastChance(msg) {
+			k.alone(ctx, work, msg, slots)
+			continue
+		}
 		k.working.Go(func() {
 			defer func() { <-slots }()
-			k.do(work, msg)
+			k.do(work, msg, nil)
 		})
+	}
+}
+
+// isLastChance: the message is given up soon. Its workers may have died over it, or with another that kills them.
+func (k *consumption) isLastChance(msg jetstream.Msg) bool {
+	meta, err := msg.Metadata()
+	return err == nil && int(meta.NumDelivered) > max(k.MaxDeliver-lastChances, lastChances)
+}
+
+// alone handles a message when all others are done, and pulls no other meanwhile: a message that kills its workers takes
+// none with it any more that was delivered again and again only because it was beside.
+func (k *consumption) alone(ctx, work context.Context, msg jetstream.Msg, slots chan struct{}) {
+	others, done := make(chan struct{}), make(chan struct{})
+	k.working.Go(func() {
+		defer close(done)
+		defer func() { <-slots }()
+		k.do(work, msg, others)
+	})
+	for range k.Slots - 1 {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+	}
+	close(others)
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return
+	}
+	for range k.Slots - 1 {
+		<-slots
 	}
 }
 
@@ -227,17 +266,31 @@ func (k *consumption) drain(stopWork context.CancelCauseFunc) {
 	<-done
 }
 
-// do is the life of one message in our hands: kept by heartbeats while it is fetched and handled, then settled.
-func (k *consumption) do(ctx context.Context, msg jetstream.Msg) {
+// do is the life of one message in our hands: kept by heartbeats while it waits for others, if it must, and is fetched and
+// handled, then settled.
+func (k *consumption) do(ctx context.Context, msg jetstream.Msg, others <-chan struct{}) {
 	working, cancel := k.bounded(ctx)
 	beating := k.beat(working, msg)
 	d, err := k.delivery(working, msg)
+	if err == nil && others != nil {
+		err = k.await(working, others)
+	}
 	if err == nil {
 		err = k.handled(working, d)
 	}
 	cancel()
 	<-beating
 	k.settle(ctx, msg, d, err)
+}
+
+func (k *consumption) await(ctx context.Context, others <-chan struct{}) error {
+	select {
+	case <-others:
+		return nil
+	case <-k.stopping.Done():
+	case <-ctx.Done():
+	}
+	return Later(0, errors.New("stopped while it waited for the others to be done"))
 }
 
 func (k *consumption) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -66,6 +66,9 @@ func (c *Conn) Replay(ctx context.Context, letter *pb.DeadLetter) error {
 		return fmt.Errorf("replay %s: %w", letter.GetSubject(), err)
 	}
 	ev.Id, ev.Time, ev.Producer = "", nil, ""
+	if shard := ev.GetTask().GetShard(); shard != nil {
+		shard.Suspect = false // the cause is gone; the deaths in its journal count no more
+	}
 	_, err = c.Publish(ctx, letter.GetSubject(), ev)
 	return err
 }

@@ -12,8 +12,8 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// Journal is the finished steps of one trajectory. Each append names the last sequence that this worker saw on
-// the subject, so that of two workers on one trajectory only one can go on.
+// Journal is the finished steps of one trajectory, and the attempts at it while it is a suspect. Each append names the last
+// sequence that this worker saw on the subject, so that of two workers on one trajectory only one can go on.
 type Journal struct {
 	conn    *Conn
 	id      *pb.Identity
@@ -23,7 +23,13 @@ type Journal struct {
 	writer string
 	opened time.Time
 	last   uint64
+	// deaths are the workers that began and neither finished a step nor let go, since the last step.
+	deaths []string
 }
+
+// Deaths are the workers, in order, over which this trajectory may have died: each began it, as a suspect, and no step and
+// no letting go came after.
+func (j *Journal) Deaths() []string { return j.deaths }
 
 // OpenJournal reads the steps that are there, in order. A fresh trajectory costs one request.
 func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*pb.Step, error) {
@@ -48,17 +54,43 @@ func (c *Conn) OpenJournal(ctx context.Context, id *pb.Identity) (*Journal, []*p
 		if step := ev.GetStep(); step != nil {
 			steps = append(steps, step)
 		}
+		j.note(ev)
+	}
+}
+
+// note keeps count of the deaths.
+func (j *Journal) note(ev *pb.Event) {
+	switch attempt := ev.GetAttempt(); {
+	case ev.GetStep() != nil:
+		j.deaths = nil
+	case attempt.GetOver() && len(j.deaths) > 0:
+		j.deaths = j.deaths[:len(j.deaths)-1]
+	case attempt != nil && !attempt.GetOver():
+		j.deaths = append(j.deaths, attempt.GetWorker())
 	}
 }
 
 // Append writes a finished step. ErrFenced means that somebody else has appended: drop the trajectory.
 func (j *Journal) Append(ctx context.Context, step *pb.Step) error {
-	ev := &pb.Event{
-		// With the writer, else the server's window of message ids would tell a stale worker "duplicate" in place of "wrong
-		// sequence", and it would go on.
-		Id:  fmt.Sprintf("step.%s.%d.%s", IDTokens(j.id), step.GetIndex(), j.writer),
-		Run: j.id.GetRun(), Generation: j.id.GetGeneration(), Body: &pb.Event_Step{Step: step},
-	}
+	return j.append(ctx, fmt.Sprintf("step.%s.%d", IDTokens(j.id), step.GetIndex()), &pb.Event{Body: &pb.Event_Step{Step: step}})
+}
+
+// Begin writes that this worker begins; LetGo, that it ends it alive and unfinished. ErrFenced as of Append.
+func (j *Journal) Begin(ctx context.Context) error { return j.attempt(ctx, false) }
+
+// LetGo takes the last Begin back.
+func (j *Journal) LetGo(ctx context.Context) error { return j.attempt(ctx, true) }
+
+func (j *Journal) attempt(ctx context.Context, over bool) error {
+	attempt := &pb.Attempt{Worker: j.conn.producer, Over: over}
+	return j.append(ctx, fmt.Sprintf("attempt.%s.%d", IDTokens(j.id), j.last), &pb.Event{Body: &pb.Event_Attempt{Attempt: attempt}})
+}
+
+func (j *Journal) append(ctx context.Context, id string, ev *pb.Event) error {
+	// With the writer, else the server's window of message ids would tell a stale worker "duplicate" in place of "wrong
+	// sequence", and it would go on.
+	ev.Id = id + "." + j.writer
+	ev.Run, ev.Generation = j.id.GetRun(), j.id.GetGeneration()
 	j.conn.fill(j.subject, ev)
 	msg, err := j.conn.encode(ctx, j.subject, ev)
 	if err != nil {
@@ -69,9 +101,14 @@ func (j *Journal) Append(ctx context.Context, step *pb.Step) error {
 	case err == nil:
 		first := j.last == 0
 		j.last = ack.Sequence
+		j.note(ev)
 		return j.stillOpen(ctx, first)
 	case isWrongSequence(err):
-		return j.recognise(ctx, ev.GetId())
+		if err := j.recognise(ctx, ev.GetId()); err != nil {
+			return err
+		}
+		j.note(ev)
+		return nil
 	}
 	return fmt.Errorf("append to journal %s: %w", j.subject, err)
 }

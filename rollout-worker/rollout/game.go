@@ -34,10 +34,14 @@ var errDeadline = errors.New("the trajectory's time is over")
 
 // guarded plays in a slot; a panic is this trajectory's error, not the process's end.
 func (g *game) guarded(ctx context.Context) (err error) {
-	if err := g.slots.Acquire(ctx, 1); err != nil {
+	slots, err := g.needs(ctx)
+	if err != nil {
+		return err
+	}
+	if err := g.slots.Acquire(ctx, slots); err != nil {
 		return context.Cause(ctx)
 	}
-	defer g.slots.Release(1)
+	defer g.slots.Release(slots)
 	if g.lost.Load() {
 		return fmt.Errorf("trajectory %s is not begun: %w", bus.IDTokens(g.id), bus.ErrFenced)
 	}
@@ -73,6 +77,12 @@ func (g *game) play(ctx context.Context) error {
 	failed, err := g.resume(state, steps)
 	if err != nil {
 		return worker.Permanent(worker.WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, fmt.Errorf("resume: %w", err)))
+	}
+	if g.shard.GetSuspect() {
+		if err := g.attempt(ctx, journal, state); err != nil {
+			return err
+		}
+		defer g.letGo(ctx, journal) // a panic is no death either
 	}
 	if failed == nil {
 		if steps, failed, err = g.finish(ctx, journal, state, steps); err != nil {

@@ -22,7 +22,7 @@ func Run(ctx context.Context, env *app.Env) error {
 	slots := max(env.Config.Rollout.Slots, 1)
 	p := &player{
 		bus: env.Bus, model: env.LLM, spec: env.Spec, log: env.Log, metrics: newMetrics(env.Metrics.Registry()),
-		slots: semaphore.NewWeighted(int64(slots)), stopping: ctx.Done(),
+		slots: semaphore.NewWeighted(int64(slots)), most: int64(slots), stopping: ctx.Done(),
 		tools: newToolbox(func(ctx context.Context, tool config.SearchTool) (search.Searcher, error) {
 			return search.Open(ctx, env.Config.Search, tool, func(ctx context.Context, uri string) (io.ReadCloser, error) {
 				key, err := env.Blobs.Key(uri)

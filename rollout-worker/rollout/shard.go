@@ -19,8 +19,10 @@ import (
 )
 
 const (
-	// splitAt is the delivery at which a shard of several questions is split: three workers did not finish it.
+	// splitAt is the delivery at which a shard is split into suspects of one question each: three workers did not finish it.
 	splitAt = 4
+	// deathsOfOne is how many workers may die over one suspect.
+	deathsOfOne = 3
 	// putOff is how long a shard waits while its endpoint is down.
 	putOff = 5 * time.Second
 )
@@ -39,8 +41,9 @@ type player struct {
 	spec    func(ctx context.Context, run string) (config.Run, error)
 	log     *slog.Logger
 	metrics *metrics
-	// slots bounds the trajectories in flight; stopping is closed when the worker is asked to stop.
+	// slots bounds the trajectories in flight, to as many as most; stopping is closed when the worker is asked to stop.
 	slots    *semaphore.Weighted
+	most     int64
 	stopping <-chan struct{}
 }
 
@@ -61,7 +64,7 @@ func (p *player) shard(ctx context.Context, t *worker.Task) error {
 	if shard == nil || len(shard.GetQuestions()) == 0 {
 		return worker.Permanent(worker.WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, errors.New("want a shard with questions in the task")))
 	}
-	if t.Delivered >= splitAt && len(shard.GetQuestions()) > 1 {
+	if t.Delivered >= splitAt && !shard.GetSuspect() {
 		return p.split(ctx, t)
 	}
 	spec, err := p.spec(ctx, t.Run())
@@ -126,7 +129,7 @@ func isDown(err error) bool {
 	return errors.As(err, &failed) && (failed.Kind == llm.KindDown || failed.Kind == llm.KindBusy || failed.Kind == llm.KindQuota)
 }
 
-// split publishes a task for each question, then this one is done.
+// split publishes a suspect for each question, then this one is done.
 func (p *player) split(ctx context.Context, t *worker.Task) error {
 	shard := t.GetShard()
 	p.log.Warn("shard split: three workers did not finish it", "task", t.GetId(), "questions", len(shard.GetQuestions()))
@@ -134,6 +137,7 @@ func (p *player) split(ctx context.Context, t *worker.Task) error {
 		single := &pb.Task{Id: fmt.Sprintf("%s-q%d", t.GetId(), i), Kind: t.GetKind(), Work: &pb.Task_Shard{Shard: &pb.Shard{
 			Target: shard.GetTarget(), Purpose: shard.GetPurpose(), Policy: shard.GetPolicy(), Limits: shard.GetLimits(),
 			Questions: []*pb.Question{q}, FirstSample: shard.GetFirstSample(), Samples: shard.GetSamples(),
+			Suspect: true,
 		}}}
 		if err := p.bus.PublishTask(ctx, t.Run(), t.Generation(), single); err != nil {
 			return fmt.Errorf("split shard %s: %w", t.GetId(), err)
