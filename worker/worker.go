@@ -2,10 +2,12 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
@@ -159,7 +161,8 @@ func (f Feed) source() (bus.Source, error) {
 	return bus.Source{}, fmt.Errorf("follow as ranker %q, judge %q: want one of them, of a-z, 0-9 and dashes", f.Ranker, f.Judge)
 }
 
-// Follow hands every trajectory of the feed to handle, at least once, until ctx ends.
+// Follow hands every trajectory of the feed to handle, at least once, until ctx ends; and again those that a replay of
+// dead letters asks for.
 func Follow(ctx context.Context, conn *Conn, f Feed, handle func(ctx context.Context, t *pb.Trajectory, ev *pb.Event) error) error {
 	source, err := f.source()
 	if err != nil {
@@ -169,11 +172,41 @@ func Follow(ctx context.Context, conn *Conn, f Feed, handle func(ctx context.Con
 		f.Deadline = DefaultDeadline
 	}
 	loop := bus.Loop{Source: source, Slots: f.Slots, Deadline: f.Deadline, Drain: f.Drain, Ready: f.Ready}
-	return conn.Consume(ctx, loop, func(ctx context.Context, d *bus.Delivery) error {
-		t := d.Event.GetTrajectory()
-		if t == nil {
-			return Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, fmt.Errorf("%s: want a trajectory in the event", d.Subject)))
-		}
-		return handle(ctx, t, d.Event)
+	again := loop
+	again.Source, again.Slots = bus.TaskSource(source.Consumer), 1
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return conn.Consume(ctx, loop, func(ctx context.Context, d *bus.Delivery) error { return handle(ctx, d.Event.GetTrajectory(), d.Event) })
 	})
+	group.Go(func() error {
+		return conn.Consume(ctx, again, func(ctx context.Context, d *bus.Delivery) error {
+			ev, err := lookAgain(ctx, conn, d.Event.GetTask())
+			if err != nil {
+				return err
+			}
+			return handle(ctx, ev.GetTrajectory(), ev)
+		})
+	})
+	return group.Wait()
+}
+
+// lookAgain reads the trajectory that a replay is about.
+func lookAgain(ctx context.Context, conn *Conn, t *pb.Task) (*pb.Event, error) {
+	invalid := func(err error) error { return Permanent(WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, err)) }
+	id, err := bus.AgainOf(t)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	m, err := conn.Last(ctx, bus.Trajectories, bus.TrajectorySubject(id))
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil, invalid(fmt.Errorf("trajectory %s: %w", bus.IDTokens(id), err))
+	}
+	if err != nil {
+		return nil, err
+	}
+	ev, err := m.Event(ctx)
+	if errors.Is(err, bus.ErrRejected) {
+		return nil, invalid(err)
+	}
+	return ev, err
 }

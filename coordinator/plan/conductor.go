@@ -51,6 +51,9 @@ func (c *conductor) conduct(ctx context.Context) error {
 	if c.record.Finished {
 		return nil // without counting it all again
 	}
+	if err := c.queues(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	following := make(chan struct{})

@@ -54,17 +54,22 @@ const firstLook = 1
 // noIncumbent says that there is nothing to compare with yet.
 const noIncumbent = -1
 
-// plan makes the queues that this run's rankers and judge follow.
-func (c *conductor) plan(ctx context.Context) (next, error) {
+// plan has nothing to do but what every start of a conductor does.
+func (c *conductor) plan(context.Context) (next, error) {
+	return next{phase: phaseBaseline, look: firstLook}, nil
+}
+
+// queues makes those that this run's rankers and judge follow. A run that an older version has begun may lack some.
+func (c *conductor) queues(ctx context.Context) error {
 	for _, ranker := range c.spec.Rankers {
 		if err := c.bus.AddRanker(ctx, ranker); err != nil {
-			return next{}, fmt.Errorf("add ranker %s: %w", ranker, err)
+			return fmt.Errorf("add ranker %s: %w", ranker, err)
 		}
 	}
 	if err := c.bus.AddJudge(ctx, c.spec.Evaluation.Judge); err != nil {
-		return next{}, fmt.Errorf("add judge %s: %w", c.spec.Evaluation.Judge, err)
+		return fmt.Errorf("add judge %s: %w", c.spec.Evaluation.Judge, err)
 	}
-	return next{phase: phaseBaseline, look: firstLook}, nil
+	return nil
 }
 
 // baseline measures generation 0.

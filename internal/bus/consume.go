@@ -32,10 +32,16 @@ type Source struct{ Stream, Consumer string }
 func TaskSource(kind string) Source { return Source{Tasks, kind} }
 
 // RankSource is the trajectories that a ranker follows.
-func RankSource(ranker string) Source { return Source{Trajectories, "rank-" + ranker} }
+func RankSource(ranker string) Source { return Source{Trajectories, rankPrefix + ranker} }
 
 // JudgeSource is the trajectories that a judge follows.
-func JudgeSource(judge string) Source { return Source{Trajectories, "judge-" + judge} }
+func JudgeSource(judge string) Source { return Source{Trajectories, judgePrefix + judge} }
+
+// Prefixes of the consumers of rankers and judges, and of the kind of task that each does beside them: see Again.
+const (
+	rankPrefix  = "rank-"
+	judgePrefix = "judge-"
+)
 
 // Loop says how work is taken.
 type Loop struct {

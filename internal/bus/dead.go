@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
 
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -18,6 +22,9 @@ func deadLetter(kind, subject string, payload []byte, ev *pb.Event) *pb.DeadLett
 func identities(subject string, ev *pb.Event) []*pb.Identity {
 	if s, err := ParseSubject(subject); err == nil && s.Identity != nil {
 		return []*pb.Identity{s.Identity}
+	}
+	if id, err := AgainOf(ev.GetTask()); err == nil {
+		return []*pb.Identity{id}
 	}
 	shard := ev.GetTask().GetShard()
 	var all []*pb.Identity
@@ -52,26 +59,75 @@ func (c *Conn) publishDead(ctx context.Context, ev *pb.Event, letter *pb.DeadLet
 	return nil
 }
 
-// Replay publishes a dead letter's task again, as it was.
+// A ranker's or judge's letter is about a trajectory, which is in its stream still and cannot be published again. What is
+// replayed is a task of the kind that gave it up, rank-<ranker> or judge-<judge>, with the trajectory's identity as its
+// argument.
+const argTrajectory = "trajectory"
+
+// Again is the task for a ranker or judge to look at a trajectory again.
+func Again(kind string, id *pb.Identity) *pb.Task {
+	return &pb.Task{Id: Token(IDTokens(id)), Kind: kind, Work: &pb.Task_Args{Args: &structpb.Struct{
+		Fields: map[string]*structpb.Value{argTrajectory: structpb.NewStringValue(IDTokens(id))},
+	}}}
+}
+
+// AgainOf is the trajectory that a task made by Again is about.
+func AgainOf(t *pb.Task) (*pb.Identity, error) {
+	if !strings.HasPrefix(t.GetKind(), rankPrefix) && !strings.HasPrefix(t.GetKind(), judgePrefix) {
+		return nil, fmt.Errorf("task %s of kind %q: want one of %s<ranker> or %s<judge>", t.GetId(), t.GetKind(), rankPrefix, judgePrefix)
+	}
+	id, err := ParseID(t.GetArgs().GetFields()[argTrajectory].GetStringValue())
+	if err != nil {
+		return nil, fmt.Errorf("task %s: argument %s: %w", t.GetId(), argTrajectory, err)
+	}
+	return id, nil
+}
+
+// Replay publishes a dead letter's task again, or for a trajectory the task to look at it again. It is one task however
+// often it is published, while it is outstanding; what is done already costs it one look-up.
 func (c *Conn) Replay(ctx context.Context, letter *pb.DeadLetter) error {
 	s, err := ParseSubject(letter.GetSubject())
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
+	if s.Family == familyTrajectory {
+		return c.PublishTask(ctx, s.Run, s.Generation, Again(letter.GetKind(), s.Identity))
+	}
 	if s.Family != familyTask {
-		return fmt.Errorf("replay %s: it is still in its stream; make its consumer deliver it again", letter.GetSubject())
+		return fmt.Errorf("replay %s: want a letter of a task or of a trajectory", letter.GetSubject())
 	}
 	ev, err := Decode("", letter.GetPayload())
 	if err != nil {
 		return fmt.Errorf("replay %s: %w", letter.GetSubject(), err)
 	}
-	ev.Id, ev.Time, ev.Producer = "", nil, ""
+	buried := ev.GetId()
+	ev.Time, ev.Producer = nil, ""
 	if shard := ev.GetTask().GetShard(); shard != nil {
 		shard.Suspect = false // the cause is gone; the deaths in its journal count no more
 	}
-	_, err = c.Publish(ctx, letter.GetSubject(), ev)
-	return err
+	for deadline := time.Now().Add(replayPatience); ; {
+		ev.Id = ""
+		ack, err := c.Publish(ctx, letter.GetSubject(), ev)
+		if err != nil || !ack.Existing {
+			return err
+		}
+		standing, err := c.First(ctx, Tasks, letter.GetSubject())
+		switch {
+		case err == nil && standing.GetId() != buried:
+			return nil // it has been replayed before, or was published again
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		case time.Now().After(deadline):
+			return fmt.Errorf("replay %s: the task is there still; whoever wrote the letter has not given it up, and it will be delivered again", letter.GetSubject())
+		}
+		if err := wait(ctx, bindEvery/10); err != nil { // the letter is there a moment before the task is given up
+			return err
+		}
+	}
 }
+
+// replayPatience is how long a replay waits for the task to be given up that its letter is about.
+const replayPatience = 5 * time.Second
 
 // exhausted is the part of a max-deliveries advisory that we need.
 type exhausted struct {

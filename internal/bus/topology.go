@@ -172,11 +172,11 @@ func taskConsumer(cfg config.Bus, kind string) Consumer {
 }
 
 func rankConsumer(cfg config.Bus, ranker string) Consumer {
-	return Consumer{Trajectories, pull(cfg, "rank-"+ranker, subject(familyTrajectory, "*.*.*", purposeGrow, ">"), "trajectories for ranker "+ranker)}
+	return Consumer{Trajectories, pull(cfg, rankPrefix+ranker, subject(familyTrajectory, "*.*.*", purposeGrow, ">"), "trajectories for ranker "+ranker)}
 }
 
 func judgeConsumer(cfg config.Bus, judge string) Consumer {
-	return Consumer{Trajectories, pull(cfg, "judge-"+judge, subject(familyTrajectory, "*.*.*", purposeEval, ">"), "trajectories for judge "+judge)}
+	return Consumer{Trajectories, pull(cfg, judgePrefix+judge, subject(familyTrajectory, "*.*.*", purposeEval, ">"), "trajectories for judge "+judge)}
 }
 
 // Apply makes or updates everything, and waits while the servers are still finding a leader. Only the coordinator
@@ -262,12 +262,19 @@ func (c *Conn) AddKind(ctx context.Context, kind string) error {
 	return c.add(ctx, taskConsumer(c.cfg, kind))
 }
 
-// AddRanker makes the consumer through which a ranker follows grown trajectories.
+// AddRanker makes the consumer through which a ranker follows grown trajectories, and its queue of those to look at again.
 func (c *Conn) AddRanker(ctx context.Context, ranker string) error {
-	return c.add(ctx, rankConsumer(c.cfg, ranker))
+	if err := c.add(ctx, rankConsumer(c.cfg, ranker)); err != nil {
+		return err
+	}
+	return c.AddKind(ctx, rankPrefix+ranker)
 }
 
-// AddJudge makes the consumer through which a judge follows evaluation trajectories.
+// AddJudge makes the consumer through which a judge follows evaluation trajectories, and its queue of those to look at
+// again.
 func (c *Conn) AddJudge(ctx context.Context, judge string) error {
-	return c.add(ctx, judgeConsumer(c.cfg, judge))
+	if err := c.add(ctx, judgeConsumer(c.cfg, judge)); err != nil {
+		return err
+	}
+	return c.AddKind(ctx, judgePrefix+judge)
 }

@@ -157,6 +157,9 @@ func (l *ledger) noteTask(ctx context.Context, m *bus.Message) error {
 	if err != nil {
 		return fmt.Errorf("task %s: %w", m.Subject, err)
 	}
+	if id, err := bus.AgainOf(ev.GetTask()); err == nil { // its letter is being replayed: mute until it has spoken
+		l.deaths[death{ev.GetTask().GetKind(), bus.IDTokens(id)}] = groupOf(id)
+	}
 	shard := ev.GetTask().GetShard()
 	for _, q := range shard.GetQuestions() {
 		for n := range shard.GetSamples() {
