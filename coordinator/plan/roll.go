@@ -64,7 +64,45 @@ func (c *conductor) roll(ctx context.Context, rolls ...roll) error {
 			return fmt.Errorf("publish shards of %s: %w", r.source.Name, err)
 		}
 	}
-	return c.await(ctx, func() (bool, error) { return c.accounted(rolls), nil })
+	watch := stall{since: time.Now()}
+	return c.await(ctx, func() (bool, error) {
+		if c.accounted(rolls) {
+			return true, nil
+		}
+		return false, c.mend(ctx, &watch, rolls)
+	})
+}
+
+// stallAfter is after how many poll intervals without a new trajectory it is asked whether anybody works on them.
+const stallAfter = 10
+
+// stall watches for trajectories that nobody makes.
+type stall struct {
+	finished int64
+	since    time.Time
+}
+
+// mend starts the phase again when trajectories are missing that no task names: a stranger has terminated their task, or
+// taken its subject with something else. What is done costs its shard one look-up.
+func (c *conductor) mend(ctx context.Context, watch *stall, rolls []roll) error {
+	var finished, expected int64
+	for _, r := range rolls {
+		finished += c.seen.tally(r.group(c.record.Generation)).finished()
+		expected += int64(r.source.Count * (r.first + r.samples))
+	}
+	if finished != watch.finished {
+		watch.finished, watch.since = finished, time.Now()
+	}
+	if finished >= expected || time.Since(watch.since) < stallAfter*c.settings.Poll {
+		return nil
+	}
+	watch.since = time.Now()
+	for _, err := range c.bus.Browse(ctx, bus.Tasks, bus.RunFilter(bus.Tasks, c.spec.Name)) {
+		return err // nil: somebody has one, or will
+	}
+	c.log.Warn("trajectories are missing that no task names; publishing the shards again", "missing", expected-finished, "phase", c.record.Phase)
+	c.record.Cursor = nil
+	return errAgain
 }
 
 // accounted updates the progress of the rolls and says whether all of them are through.

@@ -60,3 +60,22 @@ func TestSpoiledStreams(t *testing.T) {
 		}
 	}
 }
+
+// TestTerminatedTask: a stranger takes a shard, and ends it without a word. It is in the dead letters, and its trajectories
+// are made all the same.
+func TestTerminatedTask(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.coordinator()
+	spec := r.spec(4)
+	spec.Generations = 0
+	r.mustAsk("submit", spec)
+	r.onPhase(0, pb.Phase_PHASE_BASELINE)
+	devstack.TestStranger(t, r.cfg.Bus.URL).Terminate(t, bus.Tasks, "rollout")
+	r.workers(script{})
+	r.untilFinished()
+	if got := len(r.events(bus.Trajectories)); got != 4 {
+		t.Errorf("%d trajectories, want all four", got)
+	}
+	r.until("the sweep", func() bool { return len(r.events(bus.Dead)) == 1 })
+}

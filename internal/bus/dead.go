@@ -129,27 +129,37 @@ func (c *Conn) Replay(ctx context.Context, letter *pb.DeadLetter) error {
 // replayPatience is how long a replay waits for the task to be given up that its letter is about.
 const replayPatience = 5 * time.Second
 
-// exhausted is the part of a max-deliveries advisory that we need.
-type exhausted struct {
+// notice is the part of a max-deliveries or terminated advisory that we need.
+type notice struct {
 	Stream     string `json:"stream"`
 	Consumer   string `json:"consumer"`
 	StreamSeq  uint64 `json:"stream_seq"`
 	Deliveries int    `json:"deliveries"`
+	Reason     string `json:"reason"` // of a termination
 }
 
-const advisoryMaxDeliveries = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."
+const (
+	advisoryMaxDeliveries = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."
+	advisoryTerminated    = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
+	// reasonLetter begins the reason with which we terminate: the letter is written.
+	reasonLetter = "dead letter: "
+)
 
-// SweepAdvisories carries messages that the server gave up to the dead letters: the safety net for workers that do
-// not write dead letters themselves. Idempotent; the coordinator calls it.
+// SweepAdvisories carries messages that the server gave up, or that a worker terminated without a word, to the dead
+// letters: the safety net for workers that do not write dead letters themselves. Idempotent; the coordinator calls it.
 func (c *Conn) SweepAdvisories(ctx context.Context) error {
-	for m, err := range c.Read(ctx, Advisory, advisoryMaxDeliveries+Tasks+".>", advisoryMaxDeliveries+Trajectories+".>") {
+	var filters []string
+	for _, stream := range []string{Tasks, Trajectories} {
+		filters = append(filters, advisoryMaxDeliveries+stream+".>", advisoryTerminated+stream+".>")
+	}
+	for m, err := range c.Read(ctx, Advisory, filters...) {
 		if err != nil {
 			return fmt.Errorf("sweep advisories: %w", err)
 		}
-		var note exhausted
+		var note notice
 		if err := json.Unmarshal(m.Data, &note); err != nil {
 			c.log.Warn("unreadable advisory", "seq", m.Seq, "error", err)
-		} else if err := c.sweep(ctx, note); err != nil {
+		} else if err := c.sweep(ctx, note, strings.HasPrefix(m.Subject, advisoryTerminated)); err != nil {
 			return fmt.Errorf("sweep message %d of %s: %w", note.StreamSeq, note.Stream, err)
 		}
 		if err := c.Delete(ctx, Advisory, m.Seq); err != nil {
@@ -159,12 +169,18 @@ func (c *Conn) SweepAdvisories(ctx context.Context) error {
 	return nil
 }
 
-func (c *Conn) sweep(ctx context.Context, note exhausted) error {
-	m, err := c.next(ctx, note.Stream, ">", note.StreamSeq)
-	if errors.Is(err, ErrNotFound) || err == nil && m.Seq != note.StreamSeq {
-		return nil // done after all, or swept before
+func (c *Conn) sweep(ctx context.Context, note notice, terminated bool) error {
+	if terminated && isLetterWritten(note.Reason) {
+		return nil
 	}
-	if err != nil {
+	m, err := c.next(ctx, note.Stream, ">", note.StreamSeq)
+	gone := errors.Is(err, ErrNotFound) || err == nil && m.Seq != note.StreamSeq
+	switch {
+	case gone && terminated: // a task goes with its termination
+		return c.publishDead(ctx, &pb.Event{}, terminatedLetter(note), note.StreamSeq)
+	case gone:
+		return nil // done after all, or swept before
+	case err != nil:
 		return err
 	}
 	ev, err := m.Event(ctx)
@@ -176,6 +192,10 @@ func (c *Conn) sweep(ctx context.Context, note exhausted) error {
 	letter := deadLetter(note.Consumer, m.Subject, m.Data, ev)
 	letter.Failure, letter.Attempts = pb.FailureClass_FAILURE_CLASS_WORKER_KILLED, int32(note.Deliveries)
 	letter.Error = fmt.Sprintf("delivered %d times and never acknowledged", note.Deliveries)
+	if terminated {
+		said := terminatedLetter(note)
+		letter.Failure, letter.Error = said.GetFailure(), said.GetError()
+	}
 	if err := c.publishDead(ctx, ev, letter, m.Seq); err != nil {
 		return err
 	}
@@ -183,4 +203,19 @@ func (c *Conn) sweep(ctx context.Context, note exhausted) error {
 		return nil // a result stays
 	}
 	return c.Delete(ctx, Tasks, note.StreamSeq)
+}
+
+// isLetterWritten: it was one of ours who terminated. Before the prefix, the reason was the bare class.
+func isLetterWritten(reason string) bool {
+	_, class := pb.FailureClass_value["FAILURE_CLASS_"+strings.ToUpper(reason)]
+	return class || strings.HasPrefix(reason, reasonLetter)
+}
+
+// terminatedLetter is the letter of a message that a worker terminated without writing one. What the message was is not
+// known where it is gone.
+func terminatedLetter(note notice) *pb.DeadLetter {
+	return &pb.DeadLetter{
+		Kind: note.Consumer, Failure: pb.FailureClass_FAILURE_CLASS_OTHER, Attempts: int32(note.Deliveries),
+		Error: fmt.Sprintf("message %d of %s was terminated by a worker that wrote no dead letter; it gave the reason %q", note.StreamSeq, note.Stream, note.Reason),
+	}
 }

@@ -161,6 +161,12 @@ func TestSpoiledWork(t *testing.T) {
 			t.Errorf("%v", letter)
 		}
 	}
+	if err := conn.SweepAdvisories(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all := deadOf(t, conn, "ratchet.v1.dead.>"); len(all) != len(spoiled) {
+		t.Errorf("%d dead letters after a sweep, want no second ones of what has its own", len(all))
+	}
 	if have := rejections(t, registry)["TASKS undecodable"]; have != 2 {
 		t.Errorf("counted %v undecodable tasks, want 2", have)
 	}

@@ -124,8 +124,13 @@ func settled(t *testing.T, conn *bus.Conn) {
 
 func dead(t *testing.T, conn *bus.Conn) []*pb.DeadLetter {
 	t.Helper()
+	return deadOf(t, conn, bus.DeadSubject("rollout", "r"))
+}
+
+func deadOf(t *testing.T, conn *bus.Conn, filter string) []*pb.DeadLetter {
+	t.Helper()
 	var all []*pb.DeadLetter
-	for m, err := range conn.Read(t.Context(), bus.Dead, bus.DeadSubject("rollout", "r")) {
+	for m, err := range conn.Read(t.Context(), bus.Dead, filter) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func (k *consumption) bury(ctx context.Context, msg jetstream.Msg, d *Delivery, 
 	}
 	k.metrics.deadLetters.WithLabelValues(k.Source.Consumer, ClassName(letter.GetFailure())).Inc()
 	k.log.Error("dead letter", "subject", d.Subject, "deliveries", d.Delivered, "error", err)
-	if err := msg.TermWithReason(ClassName(letter.GetFailure())); err != nil {
+	if err := msg.TermWithReason(reasonLetter + ClassName(letter.GetFailure())); err != nil {
 		return fmt.Errorf("terminate: %w", err)
 	}
 	return nil

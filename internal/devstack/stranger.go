@@ -1,8 +1,10 @@
 package devstack
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -41,6 +43,57 @@ func (s *Stranger) Publish(t testing.TB, subject string, bad Spoiled) {
 		t.Fatalf("publish %s on %s: %v", bad.Reason, subject, err)
 	}
 }
+
+// Take takes a consumer's deliveries and answers each with do, until so many were taken. It writes no dead letter.
+func (s *Stranger) Take(t testing.TB, stream, consumer string, deliveries int, do func(jetstream.Msg) error) {
+	t.Helper()
+	c, err := s.js.Consumer(t.Context(), stream, consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := c.Messages(jetstream.PullMaxMessages(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer messages.Stop()
+	for range deliveries {
+		msg, err := messages.Next(jetstream.NextContext(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := do(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The server notices that a message has had its deliveries when somebody asks for the next.
+	ctx, cancel := context.WithTimeout(t.Context(), 2*TestAckWait)
+	defer cancel()
+	if msg, err := messages.Next(jetstream.NextContext(ctx)); err == nil {
+		t.Fatalf("a delivery too many of %s", msg.Subject())
+	}
+}
+
+// Terminate takes one delivery and ends its message.
+func (s *Stranger) Terminate(t testing.TB, stream, consumer string) {
+	t.Helper()
+	c, err := s.js.Consumer(t.Context(), stream, consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := c.Next(jetstream.FetchMaxWait(20 * time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Terminate(msg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// LetRunOut does nothing with a delivery: its lease runs out. Terminate ends its message, and gives a reason.
+func LetRunOut(jetstream.Msg) error { return nil }
+
+// Terminate ends a delivery's message.
+func Terminate(msg jetstream.Msg) error { return msg.TermWithReason("I do not like it") }
 
 // Spoiled is a message that readers reject for a reason, as ratchet_bus_rejected_total names it.
 type Spoiled struct {

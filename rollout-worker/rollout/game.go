@@ -113,7 +113,7 @@ func (g *game) resume(state *agent.State, steps []*pb.Step) (*agent.Failure, err
 
 // finish plays the steps that are left. Each is in the journal before the next begins.
 func (g *game) finish(ctx context.Context, journal *bus.Journal, state *agent.State, steps []*pb.Step) ([]*pb.Step, *agent.Failure, error) {
-	timed, cancel := g.timed(ctx)
+	timed, cancel := g.timed(ctx, steps)
 	defer cancel()
 	player := g.agent()
 	for {
@@ -163,10 +163,15 @@ func (g *game) answers(ctx context.Context) error {
 	return nil // whatever it said, it answered: not every server lists models
 }
 
-func (g *game) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+// timed bounds what is left of the trajectory's time: its finished steps took theirs, whoever played them. What a worker's
+// death or an outage took is nobody's.
+func (g *game) timed(ctx context.Context, steps []*pb.Step) (context.Context, context.CancelFunc) {
 	limit := time.Duration(g.shard.GetLimits().GetTrajectoryMs()) * time.Millisecond
 	if limit <= 0 {
 		return context.WithCancel(ctx)
+	}
+	for _, step := range steps {
+		limit -= time.Duration(step.GetElapsedMs()) * time.Millisecond
 	}
 	return context.WithTimeoutCause(ctx, limit, errDeadline)
 }
