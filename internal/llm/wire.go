@@ -80,8 +80,8 @@ type reply struct {
 }
 
 type choice struct {
-	Index   int    `json:"index"`
-	Text    string `json:"text"`
+	Index   int     `json:"index"`
+	Text    *string `json:"text"`
 	Message *struct {
 		Content string `json:"content"`
 	} `json:"message"`
@@ -134,6 +134,9 @@ func decode(data []byte, stop []string) (Response, error) {
 		PromptTokens: r.Usage.PromptTokens, CompletionTokens: r.Usage.CompletionTokens,
 	}
 	for _, c := range r.Choices {
+		if c.Text == nil && c.Message == nil {
+			return Response{}, fmt.Errorf("a choice with neither text nor message: %q", excerpt(data)) // no answer of a model, not even an empty one
+		}
 		out.Choices = append(out.Choices, c.read(stop))
 	}
 	out.countTokens()
@@ -163,9 +166,11 @@ func isCompletion(data []byte) bool {
 }
 
 func (c choice) read(stop []string) Choice {
-	out := Choice{Text: c.Text, FinishReason: c.FinishReason}
+	out := Choice{FinishReason: c.FinishReason}
 	if c.Message != nil {
 		out.Text = c.Message.Content
+	} else if c.Text != nil {
+		out.Text = *c.Text
 	}
 	if c.FinishReason == "stop" && len(stop) > 0 {
 		out.Text = restore(out.Text, stop[0])

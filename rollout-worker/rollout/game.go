@@ -29,8 +29,16 @@ type game struct {
 	lost *atomic.Bool
 }
 
-// errDeadline is the cause of the end of a trajectory's time.
-var errDeadline = errors.New("the trajectory's time is over")
+// errDeadline is the cause of the end of a trajectory's time. It is a timeout to whoever is cut off by it: a client that
+// took it for anything else would call its endpoint down.
+var errDeadline error = timeIsOver{}
+
+type timeIsOver struct{}
+
+func (timeIsOver) Error() string { return "the trajectory's time is over" }
+
+// Timeout makes it one to net/http's callers.
+func (timeIsOver) Timeout() bool { return true }
 
 // guarded plays in a slot; a panic is this trajectory's error, not the process's end.
 func (g *game) guarded(ctx context.Context) (err error) {
