@@ -54,6 +54,8 @@ type course struct {
 	weather       weather
 	// quotes is how many calls are still refused with the API key in the refusal, as some servers do.
 	quotes int
+	// trouble sees a call before it is answered; true: it has dealt with it, and there was no answer. It may be nil.
+	trouble func(http.ResponseWriter, *http.Request, request) bool
 }
 
 // models is the model server of all tests. Its address is part of a policy's name and so of the mixture, hence one
@@ -127,6 +129,9 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key := call{body.Model, hex.EncodeToString(sum[:8]), body.Seed}
+	if trouble := c.troubled(); trouble != nil && trouble(w, r, body) {
+		return
+	}
 	c.asked(key, body, asker)
 	if c.spoilt(w, r) {
 		return
@@ -153,6 +158,19 @@ func (c *course) quote() bool {
 	defer c.mu.Unlock()
 	c.quotes--
 	return c.quotes >= 0
+}
+
+func (c *course) troubled() func(http.ResponseWriter, *http.Request, request) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trouble
+}
+
+// troubles sets what befalls calls from now on.
+func (c *course) troubles(trouble func(http.ResponseWriter, *http.Request, request) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trouble = trouble
 }
 
 // answer is a function of the request.

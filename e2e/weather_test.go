@@ -26,7 +26,9 @@ var foul = []http.HandlerFunc{
 	func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },                               // hangs
 	func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"choices":[{"index":0,"text"`) }, // garbage
 	func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>Bad gateway</html>") },
-	func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, // cuts the connection
+	func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"choices":[]}`) },
+	func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"choices":[{"index":0}]}`) }, // no text, not an empty one
+	func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },                        // cuts the connection
 }
 
 // takes is how long a model's call takes.

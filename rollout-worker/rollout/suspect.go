@@ -43,7 +43,7 @@ func (g *game) attempt(ctx context.Context, journal *bus.Journal, state *agent.S
 		where = "in its step " + agent.KindName(kind)
 	}
 	return worker.Permanent(worker.WithClass(pb.FailureClass_FAILURE_CLASS_WORKER_KILLED, fmt.Errorf(
-		"%d workers in a row died %s, played alone: %s", len(deaths), where, strings.Join(deaths, ", "))))
+		"%d workers in a row died %s: %s", len(deaths), where, strings.Join(deaths, ", "))))
 }
 
 // letGo ends an attempt alive. What ends without it has killed the worker.
