@@ -24,15 +24,20 @@ func TestNewerFieldsStay(t *testing.T) {
 	conn := devstack.TestBus(t)
 	step := &pb.Step{Index: 1}
 	step.ProtoReflect().SetUnknown(unknown())
-	known := &pb.Event{Run: "r", Body: &pb.Event_Trajectory{Trajectory: &pb.Trajectory{Steps: []*pb.Step{step}}}}
+	id := identity("pool-1")
+	known := &pb.Event{Run: "r", Generation: 1, Body: &pb.Event_Trajectory{Trajectory: &pb.Trajectory{Identity: id, Steps: []*pb.Step{step}}}}
 	known.ProtoReflect().SetUnknown(unknown())
 	body := &pb.Event{Run: "r"} // nothing in it but a body that nobody knows
 	body.ProtoReflect().SetUnknown(unknown())
-	for subject, ev := range map[string]*pb.Event{bus.RunSubject("r", "known"): known, bus.RunSubject("r", "strange"): body} {
+	for subject, ev := range map[string]*pb.Event{bus.TrajectorySubject(id): known, bus.RunSubject("r", "strange"): body} {
 		if _, err := conn.Publish(t.Context(), subject, ev); err != nil {
 			t.Fatal(err)
 		}
-		m, err := conn.Last(t.Context(), bus.Runs, subject)
+		stream := bus.Runs
+		if ev == known {
+			stream = bus.Trajectories
+		}
+		m, err := conn.Last(t.Context(), stream, subject)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +46,7 @@ func TestNewerFieldsStay(t *testing.T) {
 			t.Fatalf("%s: %v, %v; want what was published", subject, got, err)
 		}
 		again, err := proto.Marshal(got)
-		if err != nil || strings.Count(string(again), "of a newer version") != strings.Count(subject, "known")+1 {
+		if err != nil || strings.Count(string(again), "of a newer version") != strings.Count(subject, "trajectory")+1 {
 			t.Errorf("%s: %d bytes without the newer fields, %v", subject, len(again), err)
 		}
 	}

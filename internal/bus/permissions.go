@@ -62,7 +62,7 @@ func Roles(cfg config.Config) ([]Role, error) {
 		), known),
 		trusted(RoleEvaluator, slices.Concat(
 			serve("evaluate"), judges(cfg.Evaluator.Judges), specs(),
-			writes(familyEval, ">"), read(Trajectories), read(Verdicts), list("models"), keys("models", "promoted.>"),
+			writes(familyEval, ">"), scan(Evals), read(Trajectories), read(Verdicts), list("models"), keys("models", "promoted.>"),
 		), known),
 		operator(known),
 		confined(RoleRollout, slices.Concat(
@@ -122,8 +122,8 @@ func plugIn(cfg config.Config) Role {
 	for _, kind := range builtinKinds {
 		r.Deny = append(r.Deny, serve(kind)...)
 	}
-	for _, s := range durables(cfg) { // whose dead letters are none of a task kind's
-		r.Deny = append(r.Deny, subject(familyDead, s.Consumer, ">"))
+	for _, s := range durables(cfg) { // whose replays and dead letters are none of a task kind's
+		r.Deny = append(r.Deny, serve(s.Consumer)...)
 	}
 	r.Subscribe = []string{inboxPrefix(RoleWorker) + ".>", foreignInbox}
 	return r
@@ -220,16 +220,21 @@ func serve(kind string) []string {
 
 func rankers(names []string) (all []string) {
 	for _, name := range names {
-		all = slices.Concat(all, take(RankSource(name)), writes(familyFeedback, name, ">"), []string{subject(familyDead, "rank-"+name, ">")})
+		all = slices.Concat(all, take(RankSource(name)), writes(familyFeedback, name, ">"), again(rankPrefix+name, purposeGrow))
 	}
 	return all
 }
 
 func judges(names []string) (all []string) {
 	for _, name := range names {
-		all = slices.Concat(all, take(JudgeSource(name)), writes(familyVerdict, name, ">"), []string{subject(familyDead, "judge-"+name, ">")})
+		all = slices.Concat(all, take(JudgeSource(name)), writes(familyVerdict, name, ">"), again(judgePrefix+name, purposeEval))
 	}
 	return all
+}
+
+// again is a ranker's or judge's dead letters, and their replay: tasks that name trajectories, which it looks up.
+func again(kind, purpose string) []string {
+	return append(serve(kind), look(Trajectories, subject(familyTrajectory, "*.*.*", purpose, ">"))...)
 }
 
 // take is what it takes to be handed messages and to settle them. Servers write acknowledgements in two forms.

@@ -137,7 +137,8 @@ var trials = []trial{
 	{what: "settle a trajectory that `llm` ranks", subject: "$JS.ACK._.h.TRAJECTORIES.rank-llm.1.9.9.1.0", unanswered: true, may: "rank-worker"},
 
 	{what: "look into a journal", subject: "$JS.API.DIRECT.GET.STEPS", data: `{"seq":1}`, may: "coordinator ratchet rollout-worker observer"},
-	{what: "look for a trajectory", subject: "$JS.API.DIRECT.GET.TRAJECTORIES.ratchet.v1.trajectory.r.0.own.grow.q.0", may: streamers + " rollout-worker observer"},
+	{what: "look for a trajectory", subject: "$JS.API.DIRECT.GET.TRAJECTORIES.ratchet.v1.trajectory.r.0.own.grow.q.0", may: streamers + " rollout-worker rank-worker brief observer"},
+	{what: "settle a replay for `llm`", subject: "$JS.ACK.TASKS.rank-llm.1.9.9.1.0", unanswered: true, may: "rank-worker"},
 	{what: "look for feedback of `llm`", subject: "$JS.API.DIRECT.GET.FEEDBACK.ratchet.v1.feedback.llm.r.0.own.grow.q.0", may: "coordinator trainer-bridge ratchet rank-worker observer"},
 	{what: "look for a verdict of `llm`", subject: "$JS.API.DIRECT.GET.VERDICTS.ratchet.v1.verdict.llm.r.0.own.eval.q.0", may: "coordinator evaluator ratchet observer"},
 	{what: "look for a decision", subject: "$JS.API.DIRECT.GET.EVALS.ratchet.v1.eval.r.1.own.decision-1", may: "coordinator evaluator ratchet observer"},

@@ -65,7 +65,7 @@ func (m *Message) content(ctx context.Context) (string, error) {
 	if hash := m.Get(HeaderContent); hash != "" {
 		return hash, nil
 	}
-	ev, err := m.Event(ctx)
+	ev, err := m.conn.decode(ctx, m.Get(HeaderContentType), m.Data)
 	if err != nil {
 		return "", err
 	}

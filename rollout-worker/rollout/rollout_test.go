@@ -46,10 +46,11 @@ func TestShard(t *testing.T) {
 type hold struct {
 	held chan call
 	free chan struct{}
+	gone chan struct{} // of clients that went away unanswered
 }
 
 func (e *endpoint) hold(kind string) *hold {
-	h := &hold{held: make(chan call, 1024), free: make(chan struct{})}
+	h := &hold{held: make(chan call, 1024), free: make(chan struct{}), gone: make(chan struct{}, 1024)}
 	e.intercept(func(_ http.ResponseWriter, r *http.Request, c call) bool {
 		if c.kind != kind {
 			return true
@@ -59,6 +60,7 @@ func (e *endpoint) hold(kind string) *hold {
 		case <-h.free:
 			return true
 		case <-r.Context().Done():
+			h.gone <- struct{}{}
 			return false
 		}
 	})
@@ -88,6 +90,9 @@ func TestResumeAfterKill(t *testing.T) {
 				receive(t, "a call of each trajectory", h.held)
 			}
 			doomed.kill()
+			for range 4 { // before the calls could be answered to nobody
+				receive(t, "the end of each call", h.gone)
+			}
 			if len(r.results(t)) != 0 {
 				t.Error("a result of a killed worker")
 			}
