@@ -92,7 +92,7 @@ func headers(h nats.Header, ev *pb.Event) {
 	set(HeaderRun, ev.GetRun())
 	set(HeaderGeneration, strconv.Itoa(int(ev.GetGeneration())))
 	set(HeaderKind, kindOf(ev))
-	set(HeaderContent, contentHash(ev))
+	set(HeaderContent, ContentHash(ev))
 	outcome, usage := resultOf(ev)
 	set(HeaderOutcome, outcome)
 	if usage != nil {
@@ -141,8 +141,8 @@ func ClassName(class pb.FailureClass) string {
 	return strings.ToLower(strings.TrimPrefix(class.String(), "FAILURE_CLASS_"))
 }
 
-// contentHash covers the body without what differs between two honest workers: the time it took.
-func contentHash(ev *pb.Event) string {
+// ContentHash covers the body without what differs between two honest workers: the time it took.
+func ContentHash(ev *pb.Event) string {
 	body := proto.CloneOf(&pb.Event{Body: ev.GetBody()})
 	for _, step := range append(body.GetTrajectory().GetSteps(), body.GetStep()) {
 		if step != nil {

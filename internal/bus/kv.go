@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -113,6 +114,38 @@ func (k *KV) deleteAt(ctx context.Context, key string, last uint64) error {
 	})
 }
 
+// Erase removes a key with its history, as if it had never been there.
+func (k *KV) Erase(ctx context.Context, key string) error {
+	return k.conn.Purge(ctx, "KV_"+k.bucket, "$KV."+k.bucket+"."+key)
+}
+
+// Revisions lists the keys there are, each with its revision.
+func (k *KV) Revisions(ctx context.Context) (all map[string]uint64, err error) {
+	err = k.do(ctx, "list", "*", func(ctx context.Context, kv jetstream.KeyValue) error {
+		watch, err := kv.WatchAll(ctx, jetstream.MetaOnly(), jetstream.IgnoreDeletes())
+		if err != nil {
+			return err
+		}
+		defer func() { _ = watch.Stop() }()
+		all = map[string]uint64{}
+		for {
+			select {
+			case entry, ok := <-watch.Updates():
+				if !ok {
+					return nats.ErrDisconnected // tried again
+				}
+				if entry == nil { // that was all
+					return nil
+				}
+				all[entry.Key()] = entry.Revision()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	return all, err
+}
+
 // Keys lists the keys there are.
 func (k *KV) Keys(ctx context.Context) (keys []string, err error) {
 	err = k.do(ctx, "list", "*", func(ctx context.Context, kv jetstream.KeyValue) error {
@@ -142,6 +175,9 @@ func (k *KV) History(ctx context.Context, key string) (all []Revision, err error
 		entries, err := kv.History(ctx, key)
 		all = nil
 		for _, e := range entries {
+			if e.Operation() != jetstream.KeyValuePut {
+				continue // it was deleted in between
+			}
 			all = append(all, Revision{Value: e.Value(), Revision: e.Revision(), Time: e.Created()})
 		}
 		return err

@@ -65,8 +65,18 @@ func (c *Conn) PublishTask(ctx context.Context, run string, generation int, t *p
 	return err
 }
 
-// publish tries until the server answers; the message's id makes trying again safe.
-func (c *Conn) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (ack *jetstream.PubAck, err error) {
+// publish tries until the server answers. A task that is gone was done; anything else that is gone was purged, and is
+// written again.
+func (c *Conn) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ack, err := c.send(ctx, msg, opts)
+	if err != nil || !ack.Duplicate || ack.Stream == Tasks {
+		return ack, err
+	}
+	return c.republished(ctx, msg, ack, opts)
+}
+
+// send tries until the server answers; the message's id makes trying again safe.
+func (c *Conn) send(ctx context.Context, msg *nats.Msg, opts []jetstream.PublishOpt) (ack *jetstream.PubAck, err error) {
 	err = c.retry(ctx, func(ctx context.Context) error {
 		ack, err = c.publishOnce(ctx, msg, opts)
 		return err

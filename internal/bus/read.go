@@ -69,7 +69,7 @@ func (m *Message) content(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return contentHash(ev), nil
+	return ContentHash(ev), nil
 }
 
 // stream is a handle on a stream, asked for once.
