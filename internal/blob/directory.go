@@ -88,12 +88,22 @@ func (d *directory) taken(key string) (bool, error) {
 	case err == nil && info.IsDir():
 		return false, fmt.Errorf("write blob %s: other keys continue this one by a slash", key)
 	case err == nil:
-		err = d.syncParents(key)
+		err = cmp.Or(d.freshen(key, info.ModTime()), d.syncParents(key))
+	}
+	if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
+		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("write blob %s: %w", key, err)
 	}
 	return true, nil
+}
+
+func (d *directory) freshen(key string, modified time.Time) error {
+	if time.Since(modified) < Fresh {
+		return nil
+	}
+	return d.root.Chtimes(key, time.Time{}, time.Now())
 }
 
 func (d *directory) writePartial(ctx context.Context, body io.Reader, size int64) (name string, err error) {
@@ -156,6 +166,21 @@ func isDirectory(f *os.File) bool {
 		return true
 	}
 	return false
+}
+
+// Stat looks at the file of key.
+func (d *directory) Stat(_ context.Context, key string) (Object, error) {
+	if err := checkKey(key); err != nil {
+		return Object{}, err
+	}
+	info, err := d.root.Stat(key)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
+		return Object{}, fmt.Errorf("look at blob %s: %w", d.URI(key), ErrNotFound)
+	}
+	if err != nil {
+		return Object{}, fmt.Errorf("look at blob %s: %w", key, err)
+	}
+	return Object{Key: key, Size: info.Size(), Modified: info.ModTime()}, nil
 }
 
 // List walks the directories that the prefix may lead into.

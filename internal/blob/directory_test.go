@@ -142,3 +142,25 @@ func names(t *testing.T, dir string) []string {
 	}
 	return names
 }
+
+// What is put again is as young as if it had been written now, so that nobody collects it before it is pointed at.
+func TestDirectoryFreshens(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := blob.Open(t.Context(), config.Blob{URL: "file://" + dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * blob.Fresh)
+	for i := range 2 {
+		if created, err := s.PutIfAbsent(t.Context(), "a/b", strings.NewReader("x"), 1); err != nil || created != (i == 0) {
+			t.Fatalf("put %d: %t, %v", i, created, err)
+		}
+		if o, err := s.Stat(t.Context(), "a/b"); err != nil || time.Since(o.Modified) > blob.Fresh {
+			t.Fatalf("put %d: %+v, %v", i, o, err)
+		}
+		if err := os.Chtimes(filepath.Join(dir, "a", "b"), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

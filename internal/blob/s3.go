@@ -21,6 +21,7 @@ import (
 const (
 	// writerMeta names the metadata of an object that tells its writer: one random text per PutIfAbsent.
 	writerMeta = "Ratchet-Writer"
+	contentType = "application/octet-stream"
 	// conflictWait is between two tries of a write that met another one of the same key.
 	conflictWait = 100 * time.Millisecond
 	// slowest is the rate in bytes per second that a request may fall to before its deadline passes.
@@ -119,7 +120,11 @@ func (s *s3) PutIfAbsent(ctx context.Context, key string, body io.Reader, size i
 		err := s.put(ctx, key, content, size, writer)
 		switch minio.ToErrorResponse(err).StatusCode {
 		case http.StatusPreconditionFailed:
-			return s.wroteIt(ctx, key, writer)
+			created, err = s.wroteIt(ctx, key, writer)
+			if errors.Is(err, ErrNotFound) { // deleted meanwhile
+				continue
+			}
+			return created, err
 		case http.StatusConflict: // ConditionalRequestConflict: another write of this key is under way
 			if wait(ctx, conflictWait) {
 				continue
@@ -138,7 +143,7 @@ func (s *s3) put(ctx context.Context, key string, content *io.SectionReader, siz
 	}
 	options := minio.PutObjectOptions{
 		DisableMultipart: true,
-		ContentType:      "application/octet-stream",
+		ContentType:      contentType,
 		UserMetadata:     map[string]string{writerMeta: writer},
 	}
 	options.SetMatchETagExcept("*")
@@ -146,13 +151,49 @@ func (s *s3) put(ctx context.Context, key string, content *io.SectionReader, siz
 	return err
 }
 
-// wroteIt tells whether the object of key was written by writer.
+// wroteIt tells whether the object of key was written by writer; another's is made as young as if it were.
 func (s *s3) wroteIt(ctx context.Context, key, writer string) (bool, error) {
 	info, err := s.client.StatObject(ctx, s.bucket, s.prefix+key, minio.StatObjectOptions{})
+	if err == nil && time.Since(info.LastModified) > Fresh {
+		err = s.freshen(ctx, key, info.UserMetadata[writerMeta])
+	}
 	if err != nil {
-		return false, fmt.Errorf("write blob %s: see who wrote it: %w", s.URI(key), err)
+		return false, fmt.Errorf("write blob %s: see who wrote it: %w", s.URI(key), s.missing(err))
 	}
 	return info.UserMetadata[writerMeta] == writer, nil
+}
+
+// freshen copies the object onto itself, which S3 allows where the metadata is replaced.
+func (s *s3) freshen(ctx context.Context, key, writer string) error {
+	_, err := s.client.Client.CopyObject(ctx,
+		minio.CopyDestOptions{
+			Bucket: s.bucket, Object: s.prefix + key, ReplaceMetadata: true,
+			UserMetadata: map[string]string{writerMeta: writer, "Content-Type": contentType},
+		},
+		minio.CopySrcOptions{Bucket: s.bucket, Object: s.prefix + key})
+	return err
+}
+
+// missing gives the answer of a server that has no such object our name.
+func (s *s3) missing(err error) error {
+	if code := minio.ToErrorResponse(err).Code; code == minio.NoSuchKey || code == "NotFound" {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
+}
+
+// Stat asks for an object's head.
+func (s *s3) Stat(ctx context.Context, key string) (Object, error) {
+	if err := checkKey(key); err != nil {
+		return Object{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	info, err := s.client.StatObject(ctx, s.bucket, s.prefix+key, minio.StatObjectOptions{})
+	if err != nil {
+		return Object{}, fmt.Errorf("look at blob %s: %w", s.URI(key), s.missing(err))
+	}
+	return Object{Key: key, Size: info.Size, Modified: info.LastModified}, nil
 }
 
 // Get sends the request at once, so that a missing object is an error here and not at the first read.

@@ -247,3 +247,32 @@ func strangersCertificate(t *testing.T) []byte {
 	}
 	return signed
 }
+
+// What is put again is copied onto itself, if it is old.
+func TestS3Freshens(t *testing.T) {
+	t.Parallel()
+	var copies atomic.Int32
+	s := scripted(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+		age := time.Duration(0)
+		if strings.HasSuffix(r.URL.Path, "/old") {
+			age = 2 * blob.Fresh
+		}
+		switch {
+		case r.Header.Get("X-Amz-Copy-Source") == "bucket/old" && r.Header.Get("X-Amz-Metadata-Directive") == "REPLACE":
+			copies.Add(1)
+			io.WriteString(w, `<CopyObjectResult><ETag>"e"</ETag><LastModified>2026-01-01T00:00:00Z</LastModified></CopyObjectResult>`)
+		case r.Method == http.MethodPut:
+			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
+		default:
+			w.Header().Set("Last-Modified", time.Now().Add(-age).UTC().Format(http.TimeFormat))
+			w.Header().Set("X-Amz-Meta-Ratchet-Writer", "somebody")
+		}
+	})
+	for key, want := range map[string]int32{"new": 0, "old": 1} {
+		copies.Store(0)
+		created, err := s.PutIfAbsent(t.Context(), key, strings.NewReader("x"), 1)
+		if created || err != nil || copies.Load() != want {
+			t.Errorf("%s: created %t, error %v, %d copies; want %d", key, created, err, copies.Load(), want)
+		}
+	}
+}

@@ -15,16 +15,22 @@ import (
 // ErrNotFound is what Get wraps when no object has the key.
 var ErrNotFound = errors.New("blob not found")
 
+// Fresh is how much older than the last PutIfAbsent an object may say that it is.
+const Fresh = time.Hour
+
 // Store keeps objects by key. A key is names joined by slashes; a name is of [A-Za-z0-9._=-] and does not begin
 // with a dot; no key continues another one by a slash (a directory cannot hold `a` and `a/b`).
 // All methods may be called concurrently, also from several processes on the same store.
 type Store interface {
 	// PutIfAbsent writes body, size bytes long, unless the key is taken; created tells which.
 	// A body of another length is an error and leaves nothing behind. After an error it is unknown whether the
-	// object is there: try again.
+	// object is there: try again. An object that is there is as young afterwards (Object.Modified) as one that was
+	// written now, within Fresh: who collects what nobody points at leaves time to point at it.
 	PutIfAbsent(ctx context.Context, key string, body io.Reader, size int64) (created bool, err error)
 	// Get opens an object, ErrNotFound if there is none. The caller closes it.
 	Get(ctx context.Context, key string) (io.ReadCloser, error)
+	// Stat is what List tells about one object, ErrNotFound if there is none.
+	Stat(ctx context.Context, key string) (Object, error)
 	// List yields the objects whose key begins with prefix, in the byte order of their keys.
 	List(ctx context.Context, prefix string) iter.Seq2[Object, error]
 	// Delete removes an object; one that is not there is no error.

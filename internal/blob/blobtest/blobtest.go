@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -36,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"list", list},
 		{"list ends early", listEndsEarly},
 		{"delete", deleted},
+		{"stat", stat},
 		{"uri", uri},
 		{"bad keys", badKeys},
 		{"content", content},
@@ -209,6 +211,19 @@ func deleted(t *testing.T, s blob.Store) {
 	}
 	mustPut(t, s, "d/e", "new")
 	wantContent(t, s, "d/e", "new")
+}
+
+func stat(t *testing.T, s blob.Store) {
+	mustPut(t, s, "stat/file", "four")
+	got, err := s.Stat(t.Context(), "stat/file")
+	if err != nil || got.Key != "stat/file" || got.Size != 4 || time.Since(got.Modified).Abs() > blob.Fresh {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, key := range []string{"stat", "stat/none", "../x"} {
+		if _, err := s.Stat(t.Context(), key); err == nil || key != "../x" && !errors.Is(err, blob.ErrNotFound) {
+			t.Errorf("%s: error %v", key, err)
+		}
+	}
 }
 
 func uri(t *testing.T, s blob.Store) {
