@@ -97,6 +97,9 @@ func (d *desk) submit(ctx context.Context, in submission) (submitted, error) {
 	if err != nil {
 		return submitted{}, fmt.Errorf("encode spec: %w", err)
 	}
+	if err := nameIsFree(ctx, kv, spec.Name, value); err != nil {
+		return submitted{}, err
+	}
 	needs, err := d.fit(ctx, kv, spec, in.Force)
 	if err != nil {
 		return submitted{}, err
@@ -136,6 +139,26 @@ func (d *desk) fit(ctx context.Context, kv *bus.KV, spec config.Run, force bool)
 		return needs, err
 	}
 	return nil, fmt.Errorf("%w: run %s does not fit on the bus:\n%s\nor take fewer questions, samples or repetitions, or submit it with --force", ErrRefused, spec.Name, lack)
+}
+
+// nameIsFree refuses the name of a run that was pruned, unless it is the very same run again: workers remember specs by
+// the run's name.
+func nameIsFree(ctx context.Context, kv *bus.KV, run string, spec []byte) error {
+	text, _, err := kv.Get(ctx, runstate.PrunedKey(run))
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", runstate.PrunedKey(run), err)
+	}
+	var pruned runstate.Pruned
+	if err := json.Unmarshal(text, &pruned); err != nil {
+		return fmt.Errorf("decode %s: %w", runstate.PrunedKey(run), err)
+	}
+	if err := pruned.Allows(spec); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
 }
 
 // createOnce writes the value, or finds that the same one stands there.

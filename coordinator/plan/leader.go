@@ -57,17 +57,19 @@ func (l *leader) lead(ctx context.Context, fence uint64) error {
 
 // takeUp starts a conductor for each unfinished run that has none.
 func (l *leader) takeUp(ctx context.Context, fence uint64, busy *busy, conducting *sync.WaitGroup) error {
-	keys, err := l.bus.KV(runstate.Bucket).Keys(ctx)
+	keys, err := l.bus.KV(runstate.Bucket).Revisions(ctx)
 	if err != nil {
 		return fmt.Errorf("list runs: %w", err)
 	}
-	for _, key := range keys {
+	for key, revision := range keys {
 		run, ok := runstate.RunOf(key)
-		if !ok || !busy.take(run) {
+		if !ok || !busy.take(run, revision) {
 			continue
 		}
 		conducting.Go(func() {
-			if finished := l.conduct(ctx, run, fence, busy.channel(run)); !finished {
+			if finished, ok := l.conduct(ctx, run, fence, busy.channel(run)); ok {
+				busy.finish(run, finished)
+			} else {
 				busy.free(run) // tried again at the next look
 			}
 		})
@@ -75,8 +77,8 @@ func (l *leader) takeUp(ctx context.Context, fence uint64, busy *busy, conductin
 	return nil
 }
 
-// conduct takes one run as far as it goes and says whether it needs no conductor any more.
-func (l *leader) conduct(ctx context.Context, run string, fence uint64, poke <-chan struct{}) bool {
+// conduct takes one run as far as it goes. ok: it needs no conductor any more, at this revision of its record.
+func (l *leader) conduct(ctx context.Context, run string, fence uint64, poke <-chan struct{}) (revision uint64, ok bool) {
 	log := l.log.With("run", run)
 	c, err := l.conductor(ctx, run, fence, poke)
 	if err == nil {
@@ -84,14 +86,14 @@ func (l *leader) conduct(ctx context.Context, run string, fence uint64, poke <-c
 	}
 	switch {
 	case err == nil:
-		return true
+		return c.record.revision, true
 	case ctx.Err() != nil:
 	case errors.Is(err, errSuperseded):
 		log.Warn("stopped conducting", "reason", err)
 	default:
 		log.Error("conducting failed; will be tried again", "error", err)
 	}
-	return false
+	return 0, false
 }
 
 func (l *leader) conductor(ctx context.Context, run string, fence uint64, poke <-chan struct{}) (*conductor, error) {
@@ -114,22 +116,31 @@ func (l *leader) conductor(ctx context.Context, run string, fence uint64, poke <
 	}, nil
 }
 
-// busy is the runs that have a conductor, each with a channel to wake it.
+// busy is the runs that have a conductor, each with a channel to wake it, and those that need none any more.
 type busy struct {
-	mu   sync.Mutex // guards runs
+	mu   sync.Mutex // guards runs and finished
 	runs map[string]chan struct{}
+	// finished holds the revision of the record: with a later one the run was pruned and came again.
+	finished map[string]uint64
 }
 
-func newBusy() *busy { return &busy{runs: map[string]chan struct{}{}} }
+func newBusy() *busy { return &busy{runs: map[string]chan struct{}{}, finished: map[string]uint64{}} }
 
-func (b *busy) take(run string) bool {
+func (b *busy) take(run string, revision uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.runs[run] != nil {
+	if b.runs[run] != nil || revision <= b.finished[run] {
 		return false
 	}
 	b.runs[run] = make(chan struct{}, 1)
 	return true
+}
+
+func (b *busy) finish(run string, revision uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.finished[run] = revision
+	delete(b.runs, run)
 }
 
 func (b *busy) free(run string) {

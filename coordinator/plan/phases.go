@@ -59,7 +59,8 @@ func (c *conductor) plan(context.Context) (next, error) {
 	return next{phase: phaseBaseline, look: firstLook}, nil
 }
 
-// queues makes those that this run's rankers and judge follow. A run that an older version has begun may lack some.
+// queues makes those that this run's rankers and judge follow. A run that an older version has
+// begun, or that was imported, may lack some.
 func (c *conductor) queues(ctx context.Context) error {
 	for _, ranker := range c.spec.Rankers {
 		if err := c.bus.AddRanker(ctx, ranker); err != nil {

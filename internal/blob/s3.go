@@ -20,7 +20,7 @@ import (
 
 const (
 	// writerMeta names the metadata of an object that tells its writer: one random text per PutIfAbsent.
-	writerMeta = "Ratchet-Writer"
+	writerMeta  = "Ratchet-Writer"
 	contentType = "application/octet-stream"
 	// conflictWait is between two tries of a write that met another one of the same key.
 	conflictWait = 100 * time.Millisecond

@@ -40,6 +40,8 @@ const (
 	typeJSON     = "application/json"
 	// claimAbove is the size from which an event lies in the blob store, far under NATS's 1 MiB.
 	claimAbove = 256 << 10
+	// claimFolder holds what claims point at.
+	claimFolder = "events/"
 	// maxClaim bounds what a reader fetches for one event, and so what anybody may publish.
 	maxClaim = 64 << 20
 )
@@ -170,7 +172,7 @@ func (c *Conn) checkIn(ctx context.Context, ev *pb.Event, data []byte) ([]byte, 
 	}
 	sum := sha256.Sum256(data)
 	hash := hex.EncodeToString(sum[:])
-	key := "events/" + hash + ".pb"
+	key := claimFolder + hash + ".pb"
 	if _, err := c.blobs.PutIfAbsent(ctx, key, bytes.NewReader(data), int64(len(data))); err != nil {
 		return nil, err
 	}
@@ -180,6 +182,9 @@ func (c *Conn) checkIn(ctx context.Context, ev *pb.Event, data []byte) ([]byte, 
 		Claim: &pb.Claim{Uri: c.blobs.URI(key), Size: int64(len(data)), Sha256: hash},
 	})
 }
+
+// IsClaimKey tells a blob that a claim points at.
+func IsClaimKey(key string) bool { return strings.HasPrefix(key, claimFolder) }
 
 // event reads a message's event, and fetches it where the message only points at it. What is not what its subject says
 // is ErrRejected; any other error may pass: the blob store did not answer.

@@ -273,3 +273,12 @@ func familyOf(stream string) (string, family) {
 func GenerationFilter(stream, run string, generation int) string {
 	return strings.TrimSuffix(RunFilter(stream, run), ">") + strconv.Itoa(generation) + ".>"
 }
+
+// StreamOf is the stream that holds a subject of ours, empty for any other.
+func StreamOf(subject string) string {
+	s, err := ParseSubject(subject)
+	if err != nil {
+		return ""
+	}
+	return families[s.Family].stream
+}

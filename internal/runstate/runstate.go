@@ -4,7 +4,9 @@
 package runstate
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -29,6 +31,8 @@ type State struct {
 	Paused    bool   `json:"paused"`
 	Finished  bool   `json:"finished"`
 	Reason    string `json:"reason,omitempty"`
+	// Pruning: a prune has begun; what is left of the run is no longer whole.
+	Pruning bool `json:"pruning,omitempty"`
 	// ControlSeen is the serial of the last wish that was acted on.
 	ControlSeen int `json:"control_seen,omitempty"`
 	// DeadSeen is the last dead letter of a phase's task that a resume has forgiven.
@@ -96,6 +100,43 @@ func SpecKey(run string) string { return run + ".spec" }
 
 // ControlKey is where the operator's wish for a run lies.
 func ControlKey(run string) string { return run + ".control" }
+
+// PrunedKey is where it is written that a run was pruned.
+func PrunedKey(run string) string { return run + prunedSuffix }
+
+const prunedSuffix = ".pruned"
+
+// PrunedOf is the run of such a key; ok is false for any other key.
+func PrunedOf(key string) (run string, ok bool) { return strings.CutSuffix(key, prunedSuffix) }
+
+// Pruned is what is kept of a run that was pruned.
+type Pruned struct {
+	Run string `json:"run"`
+	// Spec is the SHA-256 of the run's spec: processes that live remember it by the run's name.
+	Spec     string    `json:"spec_sha256"`
+	At       time.Time `json:"at"`
+	By       string    `json:"by"`
+	Messages int64     `json:"messages"`
+	Blobs    int64     `json:"blobs"`
+	// Jobs, Mixtures and Checkpoints are what may lie in the bridge's directory, by the names of their folders.
+	Jobs        []string `json:"jobs,omitempty"`
+	Mixtures    []string `json:"mixtures,omitempty"`
+	Checkpoints []string `json:"checkpoints,omitempty"`
+}
+
+// ErrNameUsed means that a name was another run's.
+var ErrNameUsed = errors.New("the name was another run's, which was pruned; choose another name")
+
+// Allows says whether a run of this spec may have the name again.
+func (p Pruned) Allows(spec []byte) error {
+	if p.Spec != SpecHash(spec) {
+		return fmt.Errorf("run %s: %w", p.Run, ErrNameUsed)
+	}
+	return nil
+}
+
+// SpecHash is the SHA-256 of a spec's text.
+func SpecHash(spec []byte) string { return fmt.Sprintf("%x", sha256.Sum256(spec)) }
 
 // RunOf is the run of a state key; ok is false for any other key.
 func RunOf(key string) (run string, ok bool) { return strings.CutSuffix(key, ".state") }
