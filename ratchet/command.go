@@ -33,6 +33,10 @@ type commands struct {
 	Kind   kindCommand   `cmd:"" group:"act" help:"Manage the kinds of plug-in workers."`
 	Task   taskCommand   `cmd:"" group:"act" help:"Give a plug-in worker a task."`
 
+	Export exportCommand `cmd:"" group:"keep" help:"Write a run with everything that belongs to it into one file."`
+	Import importCommand `cmd:"" group:"keep" help:"Bring a run here out of such a file."`
+	Prune  pruneCommand  `cmd:"" group:"keep" help:"Remove finished runs, and blobs that nothing points at."`
+
 	Auth       authCommand       `cmd:"" group:"tool" help:"Make the roles' keys for a nats-server of your own."`
 	Decode     decodeCommand     `cmd:"" group:"tool" help:"Print an event of the bus as JSON."`
 	Config     configCommand     `cmd:"" group:"tool" help:"Show the configuration and where each setting comes from."`
@@ -43,7 +47,7 @@ type commands struct {
 }
 
 var groups = kong.ExplicitGroups([]kong.Group{
-	{Key: "run", Title: "Start"}, {Key: "see", Title: "See"}, {Key: "act", Title: "Act"}, {Key: "tool", Title: "Tools"},
+	{Key: "run", Title: "Start"}, {Key: "see", Title: "See"}, {Key: "act", Title: "Act"}, {Key: "keep", Title: "Keep"}, {Key: "tool", Title: "Tools"},
 })
 
 // streams are where a command reads and prints: results on out, progress and errors on err.

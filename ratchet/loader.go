@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ratchet-rl/ratchet/internal/archive"
 	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/dataset"
@@ -45,6 +46,24 @@ func (l loader) load(ctx context.Context, run *config.Run) error {
 		}
 	}
 	return l.corpus(ctx, &run.Search)
+}
+
+// still puts back what was collected between its upload and the submission: until then nothing pointed at it.
+func (l loader) still(ctx context.Context, run config.Run) error {
+	for _, uri := range archive.SpecURIs(run) {
+		key, err := l.blobs.Key(uri)
+		if err != nil {
+			return err
+		}
+		_, err = l.blobs.Stat(ctx, key)
+		if errors.Is(err, blob.ErrNotFound) {
+			return l.load(ctx, &run)
+		}
+		if err != nil {
+			return fmt.Errorf("look for what was uploaded: %w", err)
+		}
+	}
+	return nil
 }
 
 func (l loader) pool(ctx context.Context, source *config.Source) error {

@@ -127,6 +127,9 @@ func (s *session) submit(ctx context.Context, in *invocation, run config.Run, di
 		if err == nil && !created {
 			in.note("%s is there already, with the very same content; nothing changed", run.Name)
 		}
+		if err == nil {
+			return run, needs, l.still(ctx, run)
+		}
 		if !errors.Is(err, bus.ErrNobody) || time.Now().After(deadline) {
 			return run, needs, err
 		}

@@ -190,11 +190,7 @@ func (e *exporter) blobs(ctx context.Context) error {
 		if !isIndex(key) {
 			continue
 		}
-		data, err := blob.ReadAll(ctx, e.Blobs, key, maxIndex)
-		if err != nil {
-			return err
-		}
-		if err := e.refs.addIndex(e.run, key, data); err != nil {
+		if err := e.refs.AddIndex(ctx, e.Blobs, e.run, key); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -59,8 +61,8 @@ func (r References) at(run, uri, sha string, keyOf func(string) (string, error))
 	return r.add(run, key, sha)
 }
 
-// AddSpec notes what a run was submitted with.
-func (r References) AddSpec(spec config.Run, keyOf func(uri string) (string, error)) error {
+// SpecURIs are what a run was submitted with.
+func SpecURIs(spec config.Run) []string {
 	sources := []config.Source{spec.Questions, spec.Evaluation.Set}
 	for _, optional := range []*config.Source{spec.Evaluation.Locked, spec.Strategy.Labels} {
 		if optional != nil {
@@ -71,7 +73,12 @@ func (r References) AddSpec(spec config.Run, keyOf func(uri string) (string, err
 	for _, s := range sources {
 		all = append(all, s.URI, s.GoldURI)
 	}
-	for _, uri := range all {
+	return slices.DeleteFunc(all, func(uri string) bool { return uri == "" })
+}
+
+// AddSpec notes what a run was submitted with.
+func (r References) AddSpec(spec config.Run, keyOf func(uri string) (string, error)) error {
+	for _, uri := range SpecURIs(spec) {
 		if err := r.at(spec.Name, uri, "", keyOf); err != nil {
 			return fmt.Errorf("spec of run %s: %w", spec.Name, err)
 		}
@@ -107,6 +114,21 @@ func (r References) AddEvent(run string, ev *pb.Event, keyOf func(uri string) (s
 func isIndex(key string) bool {
 	return strings.HasPrefix(key, "mixtures/") && path.Base(key) == "manifest.json" ||
 		strings.HasPrefix(key, "checkpoints/") && path.Base(key) == "checkpoint.json"
+}
+
+// AddIndex notes a manifest.json or checkpoint.json and what it names.
+func (r References) AddIndex(ctx context.Context, store blob.Store, run, key string) error {
+	data, err := blob.ReadAll(ctx, store, key, maxIndex)
+	if err != nil {
+		return err
+	}
+	if err := r.add(run, key, ""); err != nil {
+		return err
+	}
+	if err := r.addIndex(run, key, data); err != nil {
+		return damaged("%w", err)
+	}
+	return nil
 }
 
 // addIndex notes what a mixture's manifest.json or a checkpoint's checkpoint.json names. Both come before what they name

@@ -106,3 +106,16 @@ func share(part, whole int64) string {
 }
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// Bytes prints a size: 512 B, 3.4 MiB.
+func Bytes(n int64) string {
+	const step = 1 << 10
+	if n < step {
+		return fmt.Sprintf("%d B", n)
+	}
+	size, units := float64(n)/step, "KMGTPE"
+	for size >= step && len(units) > 1 {
+		size, units = size/step, units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", size, units[0])
+}

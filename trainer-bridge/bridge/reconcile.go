@@ -22,6 +22,7 @@ type reconciler struct {
 	bus     *bus.Conn
 	spec    specOf
 	serving *serving
+	tidier  *tidier
 	every   time.Duration
 	log     *slog.Logger
 	metrics *metrics
@@ -36,6 +37,9 @@ func (r *reconciler) run(ctx context.Context) error {
 		if err := r.reconcile(ctx); err != nil && ctx.Err() == nil {
 			r.metrics.unserved.Inc()
 			r.log.Warn("could not look after all that is served", "again_in", r.every, "err", err)
+		}
+		if err := r.tidier.tidy(ctx); err != nil && ctx.Err() == nil {
+			r.log.Warn("could not tidy up after pruned runs", "again_in", r.every, "err", err)
 		}
 		select {
 		case <-ticker.C:

@@ -41,6 +41,7 @@ func Run(ctx context.Context, env *app.Env) error {
 	}
 	reconciler := &reconciler{
 		bus: env.Bus, spec: env.Spec, serving: serving, every: settings.Reconcile, log: env.Log, metrics: metrics,
+		tidier: &tidier{bus: env.Bus, directory: directory, done: map[string]uint64{}},
 	}
 
 	group, ctx := errgroup.WithContext(ctx)
