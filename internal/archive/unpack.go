@@ -154,8 +154,10 @@ func (w *walker) end(e *entry, zip io.Reader) (Manifest, error) {
 	if _, err := w.tar.Next(); !errors.Is(err, io.EOF) {
 		return Manifest{}, damaged("something follows its manifest")
 	}
-	if n, err := zip.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+	if n, err := zip.Read(make([]byte, 1)); n > 0 {
 		return Manifest{}, damaged("something follows its end")
+	} else if !errors.Is(err, io.EOF) {
+		return Manifest{}, damaged("%w", err)
 	}
 	return w.manifest, nil
 }

@@ -239,6 +239,9 @@ func TestPruneKilled(t *testing.T) {
 		if err != nil {
 			t.Fatalf("killed after %d writes, it cannot be done again: %v", after, err)
 		}
+		if _, _, err := s.Bus.KV(runstate.Bucket).Get(s.ctx, runstate.Key(name)); err != nil {
+			t.Fatalf("killed after %d writes, it is not found by its age: %v", after, err)
+		}
 		s.must(s.Prune(s.ctx, plan, "me"))
 		if diff := cmp.Diff([]string{name + ".pruned"}, s.holds(name)); diff != "" {
 			t.Fatalf("killed after %d writes (-want +got):\n%s", after, diff)
