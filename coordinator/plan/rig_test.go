@@ -116,11 +116,11 @@ func (r *rig) questions(name string, n int) config.Source {
 			r.t.Fatal(err)
 		}
 	}
-	key := "questions/" + name + ".jsonl"
-	if _, err := r.blobs.PutIfAbsent(r.ctx, key, bytes.NewReader(lines.Bytes()), int64(lines.Len())); err != nil {
+	ref, err := blob.PutContent(r.ctx, r.blobs, "questions", "jsonl", lines.Bytes())
+	if err != nil {
 		r.t.Fatal(err)
 	}
-	return config.Source{Name: name, Path: name + ".jsonl", URI: r.blobs.URI(key), Count: n}
+	return config.Source{Name: name, Path: name + ".jsonl", URI: ref.URI, Count: n}
 }
 
 // ask asks the coordinator's API; nobody may be there yet.

@@ -31,25 +31,31 @@ func (t *tidier) tidy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list pruned runs: %w", err)
 	}
+	var failures []error
 	for key, revision := range keys {
 		run, ok := runstate.PrunedOf(key)
 		if _, lives := keys[runstate.SpecKey(run)]; !ok || lives || t.done[key] == revision {
 			continue // one that lives was submitted or imported again
 		}
-		value, _, err := kv.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", key, err)
-		}
-		var pruned runstate.Pruned
-		if err := json.Unmarshal(value, &pruned); err != nil {
-			return fmt.Errorf("decode %s: %w", key, err)
-		}
-		if err := t.remove(pruned); err != nil {
-			return fmt.Errorf("remove what run %s has left: %w", pruned.Run, err)
+		if err := t.tidyRun(ctx, kv, key); err != nil {
+			failures = append(failures, fmt.Errorf("remove what run %s has left: %w", run, err))
+			continue
 		}
 		t.done[key] = revision
 	}
-	return nil
+	return errors.Join(failures...)
+}
+
+func (t *tidier) tidyRun(ctx context.Context, kv *bus.KV, key string) error {
+	value, _, err := kv.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	var pruned runstate.Pruned
+	if err := json.Unmarshal(value, &pruned); err != nil {
+		return fmt.Errorf("decode %s: %w", key, err)
+	}
+	return t.remove(pruned)
 }
 
 // remove removes the folders of a run. A job that runs keeps its own until the next time.
