@@ -106,3 +106,40 @@ func read(t *testing.T, file string) []byte {
 	}
 	return data
 }
+
+// The disk is lost in the middle of a run, but for an archive made shortly before, while it went on: imported into an
+// empty installation, the run ends as it does undisturbed, and no call is made again that the archive has.
+func TestRestoreUnfinished(t *testing.T) {
+	long(t)
+	want, plain := reference(t)
+	calls, _, _ := plain.calls()
+	s := newSite(t)
+	up := start(t, s.config, "ratchet", "up")
+	s.submit(t)
+	s.awaitAny(t, up, []moment{{calls: calls / 2}})
+	before, _, _ := s.course.calls()
+	file := filepath.Join(t.TempDir(), "run.ratchet")
+	s.mustRatchet(t, "export", runName, "-f", file)
+	up.kill()
+	lost, _, _ := s.course.calls()
+	for _, data := range []string{"bus", "blobs", "training"} {
+		if err := os.RemoveAll(filepath.Join(s.dir, data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, s.config, "ratchet", "up")
+	eventually(t, "the empty installation", time.Minute, func() bool {
+		_, err := ratchet(t, s.config, "kind", "add", "any")
+		return err == nil
+	})
+	s.mustRatchet(t, "import", file, "--yes")
+	conn := s.connect(t)
+	s.finish(t, conn)
+	same(t, want, s.outcome(t, conn))
+	total, policy, judge := s.course.calls()
+	t.Logf("%d calls before the export, %d when the disk was lost; %v", before, lost, s.course)
+	inFlight := rolloutSlots + rankSlots*20 + judgeSlots // their answers are in no stream when the export begins
+	if total != calls || policy+judge > lost-before+inFlight {
+		t.Errorf("%v; want %d, repeated at most the %d after the export and %d in flight", s.course, calls, lost-before, inFlight)
+	}
+}

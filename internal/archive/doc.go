@@ -4,7 +4,7 @@
 // # Promise
 //
 // What is unpacked is the run: its report, ledger, trajectories and lineage are the same, and an unfinished run goes on
-// where it was. The same run gives the same bytes, before and after. Packing and unpacking hold a few megabytes and
+// where it was. The same run gives the same bytes, before and after. Packing and unpacking hold some ten megabytes and
 // about a hundred bytes for each blob.
 //
 // # The file

@@ -30,12 +30,12 @@ var limits = archive.Limits{Bytes: 1 << 30}
 
 // site is a bus and a directory of blobs.
 type site struct {
-	t *testing.T
+	t testing.TB
 	archive.Installation
 	dir string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	cfg, dir := devstack.TestConfig(devstack.TestNATS(t)), t.TempDir()
 	blobs, err := blob.Open(t.Context(), config.Blob{URL: "file://" + dir, Timeout: time.Minute})
