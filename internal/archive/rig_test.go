@@ -139,7 +139,7 @@ func (s *site) begin(name string, trajectories int) {
 		}
 		answer := "short"
 		if n == 0 {
-			answer = strings.Repeat(name+" long ", 100_000) // a claim
+			answer = strings.Repeat(name+" long ", 40_000) // a claim
 		}
 		t := &pb.Trajectory{Identity: id, Outcome: pb.Outcome_OUTCOME_COMPLETED, Answer: answer, Usage: &pb.Usage{Calls: 2}}
 		s.publish(bus.TrajectorySubject(id), "", &pb.Event{Body: &pb.Event_Trajectory{Trajectory: t}})
