@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-rl/ratchet/internal/archive"
+	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
 	"github.com/ratchet-rl/ratchet/ratchet/view"
 )
@@ -48,7 +49,7 @@ func (c *importCommand) Run(ctx context.Context, in *invocation) error {
 			return err
 		}
 	}
-	s, err := in.connect(ctx)
+	s, err := in.connectAs(ctx, bus.RoleKeeper)
 	if err != nil {
 		return err
 	}

@@ -70,19 +70,23 @@ type session struct {
 
 // connect opens a session with the configured installation.
 func (in *invocation) connect(ctx context.Context) (*session, error) {
+	return in.connectAs(ctx, bus.RoleOperator)
+}
+
+func (in *invocation) connectAs(ctx context.Context, role string) (*session, error) {
 	cfg, _, err := in.config()
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, keyed(cfg), in.Wait)
+	return openAs(ctx, role, keyed(cfg, role), in.Wait)
 }
 
-// keyed adds the operator's key to the configuration of a running `ratchet up` in up.directory, if nobody has set one.
-func keyed(cfg config.Config) config.Config {
+// keyed adds the role's key to the configuration of a running `ratchet up` in up.directory, if nobody has set one.
+func keyed(cfg config.Config, role string) config.Config {
 	if cfg.Bus.NKeyFile != "" || cfg.Bus.CredsFile != "" || cfg.Bus.URL != "nats://"+cfg.Up.Bus {
 		return cfg
 	}
-	if key := bus.SeedFile(usersOf(cfg.Up.Directory), bus.RoleOperator); isFile(key) {
+	if key := bus.SeedFile(usersOf(cfg.Up.Directory), role); isFile(key) {
 		cfg.Bus.NKeyFile = key
 	}
 	return cfg
@@ -94,6 +98,10 @@ func isFile(path string) bool {
 }
 
 func open(ctx context.Context, cfg config.Config, wait time.Duration) (*session, error) {
+	return openAs(ctx, bus.RoleOperator, cfg, wait)
+}
+
+func openAs(ctx context.Context, role string, cfg config.Config, wait time.Duration) (*session, error) {
 	store := sync.OnceValues(func() (blob.Store, error) {
 		blobs, err := blob.Open(ctx, cfg.Blob)
 		if err != nil {
@@ -103,12 +111,12 @@ func open(ctx context.Context, cfg config.Config, wait time.Duration) (*session,
 	})
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	conn, err := bus.Connect(waiting, cfg.Bus, bus.Options{Role: bus.RoleOperator, Blobs: lazyBlobs{store}})
+	conn, err := bus.Connect(waiting, cfg.Bus, bus.Options{Role: role, Blobs: lazyBlobs{store}})
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil && !errors.Is(err, context.DeadlineExceeded): // it is there
-		return nil, &failure{code: exitUnreachable, err: err, fix: "name the key of role ratchet with --set bus.nkey_file=FILE; `ratchet up` keeps it in up.directory/users"}
+		return nil, &failure{code: exitUnreachable, err: err, fix: fmt.Sprintf("name the key of role %s with --set bus.nkey_file=FILE; `ratchet up` keeps it in up.directory/users", role)}
 	case err != nil:
 		return nil, &failure{
 			code: exitUnreachable, err: fmt.Errorf("no bus at %s (waited %s)", cfg.Bus.URL, wait),

@@ -44,7 +44,7 @@ func (c *pruneCommand) Run(ctx context.Context, in *invocation) error {
 	if c.Grace < retention.LeastGrace {
 		return usage(fmt.Errorf("--grace %s is too short", c.Grace), fmt.Sprintf("give writers %s at least", retention.LeastGrace))
 	}
-	s, err := in.connect(ctx)
+	s, err := in.connectAs(ctx, bus.RoleKeeper)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ const (
 	RoleEvaluator   = "evaluator"
 	// RoleOperator is the command `ratchet`.
 	RoleOperator = "ratchet"
+	// RoleKeeper is the command `ratchet` where it imports and prunes runs: it writes what nobody else may, and removes.
+	RoleKeeper = "keeper"
 	// RoleObserver looks and changes nothing.
 	RoleObserver = "observer"
 	// RoleWorker is any plug-in of a task kind that is none of ours.
@@ -65,6 +67,7 @@ func Roles(cfg config.Config) ([]Role, error) {
 			writes(familyEval, ">"), scan(Evals), read(Trajectories), read(Verdicts), list("models"), keys("models", "promoted.>"),
 		), known),
 		operator(known),
+		keeper(known),
 		confined(RoleRollout, slices.Concat(
 			serve("rollout"), specs(), writes(familyTask, "rollout.>"), writes(familyStep, ">"), scan(Steps), writes(familyTrajectory, ">"),
 		)),
@@ -108,6 +111,24 @@ func operator(known []Source) Role {
 		}
 	}
 	return trusted(RoleOperator, slices.Concat(publish, scan(Tasks), overview()), known)
+}
+
+// keeper brings runs and takes them away: everything of a run, in every stream and bucket that holds runs.
+func keeper(known []Source) Role {
+	publish := slices.Concat(scan(Tasks), keys("runs", ">"), keys("models", "promoted.>"))
+	publish = append(publish, api("DIRECT.GET", Tasks, ">"))
+	for name, f := range families {
+		publish = append(publish, subject(name, ">"), api("STREAM.PURGE", f.stream))
+	}
+	for _, bucket := range []string{"runs", "models"} {
+		publish = append(publish, api("STREAM.PURGE", kvStream(bucket)))
+	}
+	for _, stream := range storage() {
+		if stream != Tasks {
+			publish = append(publish, read(stream)...)
+		}
+	}
+	return trusted(RoleKeeper, publish, known)
 }
 
 func observer() Role {
@@ -195,7 +216,7 @@ const foreignInbox = "_INBOX.>"
 func inboxPrefix(role string) string {
 	token := strings.NewReplacer(".", "_", " ", "_", "*", "_", ">", "_").Replace(role)
 	switch role {
-	case RoleCoordinator, RoleRollout, RoleRank, RoleBridge, RoleEvaluator, RoleOperator, RoleObserver, RoleWorker:
+	case RoleCoordinator, RoleRollout, RoleRank, RoleBridge, RoleEvaluator, RoleOperator, RoleKeeper, RoleObserver, RoleWorker:
 		return "_INBOX_" + token
 	}
 	return "_INBOX_" + RoleWorker + "." + token

@@ -65,11 +65,11 @@ func (c *Conn) PublishTask(ctx context.Context, run string, generation int, t *p
 	return err
 }
 
-// publish tries until the server answers. A task that is gone was done; anything else that is gone was purged, and is
-// written again.
+// publish tries until the server answers. A task that is gone was done, and a dead letter is told by a number that never
+// comes again; anything else that is gone was purged, and is written again.
 func (c *Conn) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	ack, err := c.send(ctx, msg, opts)
-	if err != nil || !ack.Duplicate || ack.Stream == Tasks {
+	if err != nil || !ack.Duplicate || ack.Stream == Tasks || ack.Stream == Dead {
 		return ack, err
 	}
 	return c.republished(ctx, msg, ack, opts)

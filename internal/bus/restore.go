@@ -117,16 +117,27 @@ func (c *Conn) Empty(ctx context.Context, stream, filter string) (bool, error) {
 // republished sends a message again whose id the server remembers though the message is gone: a purge does not clear
 // the window of message ids, so the server calls a duplicate what it no longer has.
 func (c *Conn) republished(ctx context.Context, msg *nats.Msg, ack *jetstream.PubAck, opts []jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	_, err := c.present(ctx, func() (*Message, error) {
-		m, err := c.next(ctx, ack.Stream, ">", ack.Sequence)
-		if err == nil && m.Seq != ack.Sequence {
-			return nil, ErrNotFound
-		}
-		return m, err
-	})
+	_, err := c.present(ctx, func() (*Message, error) { return c.acknowledged(ctx, msg, ack) })
 	if !errors.Is(err, ErrNotFound) {
 		return ack, err
 	}
 	msg.Header[HeaderID] = []string{msg.Header[HeaderID][0] + ".again." + rand.Text()}
 	return c.send(ctx, msg, opts)
+}
+
+// acknowledged is the message that an acknowledgement means. Where it is alone on its subject it is asked for by that,
+// which is all that some writers may.
+func (c *Conn) acknowledged(ctx context.Context, msg *nats.Msg, ack *jetstream.PubAck) (*Message, error) {
+	s, err := ParseSubject(msg.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if families[s.Family].once || msg.Header[HeaderID][0] == idOf(msg.Subject) {
+		return c.Last(ctx, ack.Stream, msg.Subject)
+	}
+	m, err := c.next(ctx, ack.Stream, ">", ack.Sequence)
+	if err == nil && m.Seq != ack.Sequence {
+		return nil, ErrNotFound
+	}
+	return m, err
 }
