@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -138,13 +140,17 @@ func (w *tail) String() string {
 	return string(text[max(0, len(text)-tailSize):])
 }
 
-// freeAddress is an address of this machine that nobody listens at.
+// freeAddress is an address of this machine that nobody listens at. Its port is none of those that the kernel gives to
+// connections, else one of them might take it before whoever is to listen there does.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port between 10000 and 30000 is free")
+	return ""
 }
