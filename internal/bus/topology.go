@@ -186,20 +186,16 @@ func (c *Conn) Apply(ctx context.Context, t Topology) error {
 	if err := c.ensureBucket(ctx, leases(c.cfg)); err != nil {
 		return err
 	}
-	err := c.Elect(ctx, "topology", func(ctx context.Context, _ uint64) error {
-		if err := c.apply(ctx, t); err != nil {
-			return err
-		}
-		return errApplied
-	})
-	if errors.Is(err, errApplied) {
+	turn, end := context.WithCancel(ctx)
+	defer end()
+	var applied error
+	elected := c.Elect(turn, "topology", func(context.Context, uint64) error {
+		defer end()
+		applied = c.apply(ctx, t) // also when the lease is lost: the turn saves time, it is no lock
 		return nil
-	}
-	return cmp.Or(err, ctx.Err())
+	})
+	return cmp.Or(elected, applied, ctx.Err())
 }
-
-// errApplied ends the turn.
-var errApplied = errors.New("the topology is applied")
 
 // ensureBucket makes a bucket if it is missing.
 func (c *Conn) ensureBucket(ctx context.Context, b jetstream.KeyValueConfig) error {
