@@ -65,7 +65,7 @@ func TestProjectionTakesFlatMemory(t *testing.T) { //nolint:paralleltest // see 
 	}
 	runtime.KeepAlive(p)
 
-	event := &pb.Event{Body: &pb.Event_Report{Report: &pb.Report{Target: "own", Look: 1, Answer: &pb.Score{Mean: 0.5}}}}
+	event := &pb.Event{Run: "r", Generation: 1, Body: &pb.Event_Report{Report: &pb.Report{Target: "own", Look: 1, Answer: &pb.Score{Mean: 0.5}}}}
 	for i := range 1000 {
 		event.GetReport().ByQuestion = append(event.GetReport().ByQuestion, &pb.QuestionScore{Question: fmt.Sprint(i)})
 	}
@@ -73,10 +73,10 @@ func TestProjectionTakesFlatMemory(t *testing.T) { //nolint:paralleltest // see 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.noteEval(t.Context(), &bus.Message{Data: data}); err != nil {
+	if err := p.noteEval(t.Context(), &bus.Message{Subject: bus.EvalSubject("r", 1, "own", "report-1"), Data: data}); err != nil {
 		t.Fatal(err)
 	}
-	if r := p.report(looked{trained{0, "own"}, 1}); r.GetAnswer().GetMean() != 0.5 || len(r.GetByQuestion()) > 0 {
+	if r := p.report(looked{trained{1, "own"}, 1}); r.GetAnswer().GetMean() != 0.5 || len(r.GetByQuestion()) > 0 {
 		t.Errorf("the report is kept with %d questions, want its scores alone: %v", len(r.GetByQuestion()), r.GetAnswer())
 	}
 }

@@ -54,7 +54,7 @@ func TestFactsAreWrittenOnce(t *testing.T) {
 	t.Parallel()
 	conn, subject := devstack.TestBus(t), bus.TrainingSubject("r", 1, "own", "checkpoint")
 	checkpoint := func(id string) *pb.Event {
-		return &pb.Event{Run: "r", Generation: 1, Body: &pb.Event_Checkpoint{Checkpoint: &pb.Checkpoint{Id: id, ElapsedMs: int64(len(id))}}}
+		return &pb.Event{Run: "r", Generation: 1, Body: &pb.Event_Checkpoint{Checkpoint: &pb.Checkpoint{Id: id, Target: "own", ElapsedMs: int64(len(id))}}}
 	}
 	first, err := proto.Marshal(checkpoint("a"))
 	if err != nil {

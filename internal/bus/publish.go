@@ -43,19 +43,40 @@ func (c *Conn) Publish(ctx context.Context, subject string, ev *pb.Event) (Ack, 
 		return Ack{}, err
 	}
 	f := families[s.Family]
-	once := f.once // by its stream
-	var opts []jetstream.PublishOpt
-	if !once && ev.GetId() == idOf(subject) {
-		once, opts = true, append(opts, jetstream.WithExpectLastSequencePerSubject(0)) // the window of message ids is hours
+	if !f.once && ev.GetId() == idOf(subject) {
+		return c.publishFact(ctx, f.stream, msg)
 	}
-	ack, err := c.publish(ctx, msg, opts...)
+	ack, err := c.publish(ctx, msg)
 	switch {
-	case isSubjectTaken(err), isWrongSequence(err), err == nil && ack.Duplicate && once:
-		return c.existing(ctx, f.stream, msg)
+	case isSubjectTaken(err), err == nil && ack.Duplicate && f.once:
+		return c.existing(ctx, msg, func() (*Message, error) { return c.Last(ctx, f.stream, subject) })
 	case err != nil:
 		return Ack{}, fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	return Ack{Seq: ack.Sequence, Existing: ack.Duplicate}, nil
+}
+
+// publishFact writes what its subject names once, to a stream that would take more: the window of message ids is hours. What
+// is there and is rejected by every reader is not in its way.
+func (c *Conn) publishFact(ctx context.Context, stream string, msg *nats.Msg) (Ack, error) {
+	last := uint64(0)
+	first := func() (m *Message, err error) {
+		m, last, err = c.first(ctx, stream, msg.Subject)
+		return m, err
+	}
+	for {
+		ack, err := c.publish(ctx, msg, jetstream.WithExpectLastSequencePerSubject(last))
+		if err == nil && !ack.Duplicate {
+			return Ack{Seq: ack.Sequence}, nil
+		}
+		if err != nil && !isWrongSequence(err) {
+			return Ack{}, fmt.Errorf("publish to %s: %w", msg.Subject, err)
+		}
+		before := last
+		if _, err := c.present(ctx, first); !errors.Is(err, ErrNotFound) || last == before {
+			return c.existing(ctx, msg, first)
+		}
+	}
 }
 
 // PublishTask puts a task on the queue, where it is alone while it is outstanding.
@@ -111,8 +132,8 @@ func isFull(err error) bool {
 }
 
 // existing compares what stands on a subject with what we wanted to write.
-func (c *Conn) existing(ctx context.Context, stream string, msg *nats.Msg) (Ack, error) {
-	standing, err := c.present(ctx, func() (*Message, error) { return c.Last(ctx, stream, msg.Subject) })
+func (c *Conn) existing(ctx context.Context, msg *nats.Msg, read func() (*Message, error)) (Ack, error) {
+	standing, err := c.present(ctx, read)
 	if errors.Is(err, ErrNotFound) { // a task that was finished between the two requests
 		return Ack{Existing: true}, nil
 	}

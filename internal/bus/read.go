@@ -99,15 +99,23 @@ func (c *Conn) Last(ctx context.Context, stream, subject string) (*Message, erro
 // First is the first event on a subject that is not rejected: what has been said there stands, whoever says otherwise
 // later.
 func (c *Conn) First(ctx context.Context, stream, subject string) (*pb.Event, error) {
-	for seq := uint64(1); ; {
-		m, err := c.next(ctx, stream, subject, seq)
-		if err != nil {
-			return nil, err
+	m, _, err := c.first(ctx, stream, subject)
+	if err != nil {
+		return nil, err
+	}
+	return m.Event(ctx)
+}
+
+// first is the message of First, and the last sequence that was seen on the way to it.
+func (c *Conn) first(ctx context.Context, stream, subject string) (m *Message, last uint64, err error) {
+	for {
+		if m, err = c.next(ctx, stream, subject, last+1); err != nil {
+			return nil, last, err
 		}
-		if ev, err := m.Event(ctx); !errors.Is(err, ErrRejected) {
-			return ev, err
+		last = m.Seq
+		if _, err := m.Event(ctx); !errors.Is(err, ErrRejected) {
+			return m, last, err
 		}
-		seq = m.Seq + 1
 	}
 }
 
