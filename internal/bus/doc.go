@@ -24,8 +24,9 @@
 //
 // Slot, pull, heartbeats, handler, settlement: consume.go and settle.go, each step in one function. What a handler's
 // error says is in errors.go. A worker's own dead letter is written before its message is terminated; what the server
-// gives up is swept from its advisories (dead.go). A fenced worker settles nothing: acks are not fenced, and its ack
-// would take the message from whoever holds it.
+// gives up is swept from its advisories (dead.go). A message's last deliveries are handled with nothing beside it. What
+// is not what its subject says is rejected, by one check for all readers (reject.go). A fenced worker settles nothing:
+// acks are not fenced, and its ack would take the message from whoever holds it.
 //
 // How each known trap of JetStream is met: docs/decisions/0005-bus-traps.md.
 package bus
