@@ -80,7 +80,7 @@ func Roles(cfg config.Config) ([]Role, error) {
 
 // coordinator owns the topology, but writes no results.
 func coordinator() Role {
-	publish := []string{api("INFO")}
+	publish := []string{api("INFO"), api("STREAM.LIST")} // is there room for a run?
 	for _, stream := range storage() {
 		publish = append(publish, api("STREAM.CREATE", stream), api("STREAM.UPDATE", stream))
 		if stream != Tasks { // of which it makes the queues, and takes nothing

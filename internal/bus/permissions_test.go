@@ -159,7 +159,7 @@ var trials = []trial{
 	{what: "purge promotions", subject: "$JS.API.STREAM.PURGE.KV_models", may: "keeper"},
 	{what: "delete a verdict", subject: "$JS.API.STREAM.MSG.DELETE.VERDICTS", may: ""},
 	{what: "delete a dead letter", subject: "$JS.API.STREAM.MSG.DELETE.DEAD", may: "ratchet"},
-	{what: "list streams", subject: "$JS.API.STREAM.LIST", may: "ratchet observer"},
+	{what: "list streams", subject: "$JS.API.STREAM.LIST", may: "coordinator ratchet observer"},
 	{what: "see a queue's depth", subject: "$JS.API.CONSUMER.INFO.TASKS.rollout", may: "coordinator ratchet rollout-worker observer"},
 
 	{what: "hear others' results as they are published", subject: "ratchet.v1.>", hear: true, may: ""},
