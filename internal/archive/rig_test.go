@@ -164,7 +164,7 @@ func (s *site) trained(name string) {
 	}
 	s.publish(bus.TrainingSubject(name, 1, "own", "mixture"), "", &pb.Event{Body: &pb.Event_Mixture{Mixture: m}})
 	for n := range 2 {
-		s.publish(bus.TrainingSubject(name, 1, "own", "job"), fmt.Sprint("job-", name, n), &pb.Event{Body: &pb.Event_Job{Job: &pb.Job{Name: "own-" + name, Done: int64(n)}}})
+		s.publish(bus.TrainingSubject(name, 1, "own", "job"), fmt.Sprint("job-", name, n), &pb.Event{Body: &pb.Event_Job{Job: &pb.Job{Target: "own", Name: "own-" + name, Done: int64(n)}}})
 	}
 	id := "c0ffee-" + name
 	folder := "checkpoints/" + name + "/1/own/" + id

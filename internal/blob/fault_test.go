@@ -95,7 +95,7 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "NoSuchKey")
 	default:
 		w.Header().Set(writerHeader, o.writer)
-		w.Header().Set("Last-Modified", time.Unix(0, 0).UTC().Format(http.TimeFormat))
+		w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
 		io.WriteString(w, o.body)
 	}
 }
