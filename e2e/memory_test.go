@@ -87,7 +87,7 @@ func openHall(t testing.TB, ctx context.Context, more string) hall {
 	dir, address := t.TempDir(), freeAddress(t)
 	h := hall{ctx: ctx, settings: filepath.Join(dir, "ratchet.yaml"), metrics: freeAddress(t)}
 	nats := filepath.Join(dir, "nats.conf")
-	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n", address, filepath.Join(dir, "nats")))
+	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 64G }\n", address, filepath.Join(dir, "nats")))
 	write(t, h.settings, fmt.Sprintf("bus: {url: \"nats://%s\"}\nblob: {url: \"file://%s/blobs\"}\n%s", address, dir, more))
 	startProgram(t, nil, filepath.Join(programs, "nats-server"), "--config", nats)
 	cfg, _, err := config.Load(h.settings, nil, nil)
@@ -253,7 +253,7 @@ func crowdRun(t testing.TB, ctx context.Context, blobs blob.Store, n int) config
 	model := config.Model{Endpoint: "http://127.0.0.1:1/v1", Model: "m", API: "completions", MaxTokens: 64}
 	return config.Run{
 		Seed: 1, Questions: questions("pool", n),
-		Policy:     config.Policy{Model: model, Rendering: "bare", Candidates: 1},
+		Policy:     config.Policy{Model: model, Rendering: "bare", Candidates: 1, Decoding: config.DecodingFree},
 		Evaluation: config.Evaluation{Set: questions("held", 1), Repetitions: 1, Judge: "exact"},
 		Search:     config.SearchTool{Kind: "bm25", Corpus: "none", Results: 3, Budget: 1},
 		Rankers:    []string{"perplexity"}, Strategy: config.Strategy{Name: "rest-react", Ranker: "perplexity"},

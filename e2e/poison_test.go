@@ -47,7 +47,7 @@ func TestPoisonedQuestion(t *testing.T) {
 	long(t)
 	s := newSite(t)
 	nats := filepath.Join(s.dir, "nats.conf")
-	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.bus, filepath.Join(s.dir, "nats")))
+	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always, max_file_store: 64G }\n", s.bus, filepath.Join(s.dir, "nats")))
 	startProgram(t, nil, filepath.Join(programs, "nats-server"), "--config", nats)
 	for _, name := range []string{"coordinator", "rank-worker", "trainer-bridge", "evaluator"} {
 		start(t, s.config, name)

@@ -56,7 +56,7 @@ func natsServer(t *testing.T, s site, name, address, cluster string) *player {
 	if fileExists(filepath.Join(s.dir, "users", bus.UsersFile)) { // TestProcesses
 		users = fmt.Sprintf("include %q\n", "users/"+bus.UsersFile)
 	}
-	write(t, file, fmt.Sprintf("server_name: %s\nlisten: %q\nhttp: %q\njetstream { store_dir: %q, sync_interval: always }\n%s%s",
+	write(t, file, fmt.Sprintf("server_name: %s\nlisten: %q\nhttp: %q\njetstream { store_dir: %q, sync_interval: always, max_file_store: 64G }\n%s%s",
 		name, address, p.http, filepath.Join(s.dir, name), cluster, users))
 	p.launch = func() *process { return startProgram(t, nil, filepath.Join(programs, busName), "--config", file) }
 	return p
