@@ -86,7 +86,7 @@ func (s site) write(t *testing.T, blobs ...string) site {
 	write(t, filepath.Join(s.dir, "key"), cmp.Or(s.key, key))
 	s = s.at(t)
 	write(t, s.config, fmt.Sprintf(`
-bus: {url: "nats://%[1]s", ack_wait: %[7]s, lease_ttl: %[8]s}
+bus: {url: "nats://%[1]s", ack_wait: %[7]s, lease_ttl: %[8]s, max_bytes: 134217728}
 blob:
   %[2]s
 llm: {key_file: %[3]s/key}

@@ -25,7 +25,7 @@ func clustered(t *testing.T, s site) site {
 	}
 	changes := strings.NewReplacer(
 		`url: "nats://`+s.bus, `url: "nats://`+strings.Join(s.members, ",nats://"),
-		"bus: {", "bus: {replicas: 3, max_bytes: 134217728, ")
+		"bus: {", "bus: {replicas: 3, ")
 	write(t, s.config, changes.Replace(string(text)))
 	return s
 }
