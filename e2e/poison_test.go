@@ -3,10 +3,8 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,13 +44,7 @@ func TestFaultyEndpoint(t *testing.T) {
 func TestPoisonedQuestion(t *testing.T) {
 	long(t)
 	s := newSite(t)
-	nats := filepath.Join(s.dir, "nats.conf")
-	write(t, nats, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always, max_file_store: 64G }\n", s.bus, filepath.Join(s.dir, "nats")))
-	startProgram(t, nil, filepath.Join(programs, "nats-server"), "--config", nats)
-	for _, name := range []string{"coordinator", "rank-worker", "trainer-bridge", "evaluator"} {
-		start(t, s.config, name)
-	}
-	rollout := start(t, s.config, "rollout-worker")
+	rollout := newCast(t, s, "coordinator", "rollout-worker", "rank-worker", "trainer-bridge", "evaluator").of("rollout-worker")[0]
 	s.submit(t)
 	conn := s.connect(t)
 	eventually(t, "the phase grow", time.Minute, func() bool { return state(t.Context(), conn).Phase == "grow" })
@@ -85,7 +77,7 @@ func TestPoisonedQuestion(t *testing.T) {
 			for len(struck) > 0 {
 				<-struck
 			}
-			rollout = start(t, s.config, "rollout-worker")
+			rollout.begin()
 		default:
 		}
 		return len(letters(t, conn)) > 0
