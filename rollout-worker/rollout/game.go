@@ -53,6 +53,11 @@ func (g *game) guarded(ctx context.Context) (err error) {
 	if g.lost.Load() {
 		return fmt.Errorf("trajectory %s is not begun: %w", bus.IDTokens(g.id), bus.ErrFenced)
 	}
+	if _, twice := g.playing.LoadOrStore(bus.IDTokens(g.id), true); twice {
+		g.lost.Store(true)
+		return fmt.Errorf("trajectory %s is being played here, for an earlier delivery: %w", bus.IDTokens(g.id), bus.ErrFenced)
+	}
+	defer g.playing.Delete(bus.IDTokens(g.id))
 	defer func() {
 		if r := recover(); r != nil {
 			g.log.Error("trajectory panicked", "id", bus.IDTokens(g.id), "panic", r, "stack", string(debug.Stack()))

@@ -145,6 +145,26 @@ func TestStaleWorkerIsFenced(t *testing.T) {
 	}
 }
 
+// TestDeliveredTwiceToOne: a shard comes again to the worker that plays it. It is played once.
+func TestDeliveredTwiceToOne(t *testing.T) {
+	t.Parallel()
+	e, r := newEndpoint(t), newRig(t, long)
+	h := e.hold("answer")
+	left := watchFor("left to the worker that holds it now")
+	r.work(t, 2, 0, left)
+	r.publish(t, task(e, "a", 1, 1))
+	receive(t, "the worker's call", h.held)
+	again := task(e, "a", 1, 1)
+	again.Id = "again"
+	r.publish(t, again)
+	receive(t, "the second delivery is left alone", left.seen)
+	close(h.free)
+	await(t, "the trajectory", func() bool { return len(r.results(t)) == 1 })
+	if all, most := e.calls(); all != steps || most != 1 {
+		t.Errorf("%d calls, up to %d times the same; want %d, once", all, most, steps)
+	}
+}
+
 // TestLostShard: a worker that learns from one trajectory that its shard is somebody else's does not begin the others.
 func TestLostShard(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,8 @@ type player struct {
 	slots    *semaphore.Weighted
 	most     int64
 	stopping <-chan struct{}
+	// playing is the trajectories at work, by identity: a shard may be delivered again to the worker that has it.
+	playing sync.Map
 }
 
 var errStopping = errors.New("the worker stops; somebody else goes on after the last journalled step")
