@@ -154,13 +154,14 @@ func (s *s3) put(ctx context.Context, key string, content *io.SectionReader, siz
 // wroteIt tells whether the object of key was written by writer; another's is made as young as if it were.
 func (s *s3) wroteIt(ctx context.Context, key, writer string) (bool, error) {
 	info, err := s.client.StatObject(ctx, s.bucket, s.prefix+key, minio.StatObjectOptions{})
-	if err == nil && time.Since(info.LastModified) > Fresh {
+	mine := info.UserMetadata[writerMeta] == writer
+	if err == nil && !mine && !info.LastModified.IsZero() && time.Since(info.LastModified) > Fresh {
 		err = s.freshen(ctx, key, info.UserMetadata[writerMeta])
 	}
 	if err != nil {
 		return false, fmt.Errorf("write blob %s: see who wrote it: %w", s.URI(key), s.missing(err))
 	}
-	return info.UserMetadata[writerMeta] == writer, nil
+	return mine, nil
 }
 
 // freshen copies the object onto itself, which S3 allows where the metadata is replaced.
