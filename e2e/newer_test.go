@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func TestNewerEvents(t *testing.T) {
 	up := start(t, s.config, "ratchet", "up")
 	s.submit(t)
 	conn, begin := s.connect(t), time.Now()
-	published := s.publishNewer(t, conn)
+	published := s.publishNewer(t, s.connectAs(t, bus.RoleKeeper))
 	s.finish(t, conn)
 	t.Logf("with %d events of a newer version: %v in %v", len(published), s.course, time.Since(begin).Round(time.Millisecond))
 	same(t, want, s.outcome(t, conn))
@@ -33,6 +34,9 @@ func TestNewerEvents(t *testing.T) {
 			continue
 		}
 		ev, err := m.Event(t.Context())
+		if errors.Is(err, bus.ErrRejected) { // a result: passed over, it would count as something else than it is
+			continue
+		}
 		if err != nil || ev.GetBody() != nil || len(ev.ProtoReflect().GetUnknown()) == 0 {
 			t.Errorf("%s: %v, %v; want the body that nobody knows", subject, ev, err)
 		}

@@ -155,13 +155,18 @@ func (s site) submit(t *testing.T) {
 // connect reaches the bus of the site; the connection outlives restarts of the server.
 func (s site) connect(t *testing.T) *bus.Conn {
 	t.Helper()
+	return s.connectAs(t, bus.RoleOperator)
+}
+
+func (s site) connectAs(t *testing.T, role string) *bus.Conn {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cfg, blobs := s.load(t)
-	if key := bus.SeedFile(filepath.Join(s.dir, "users"), bus.RoleOperator); fileExists(key) {
+	if key := bus.SeedFile(filepath.Join(s.dir, "users"), role); fileExists(key) {
 		cfg.Bus.NKeyFile = key // `ratchet up` made it
 	}
-	conn, err := bus.Connect(ctx, cfg.Bus, bus.Options{Role: bus.RoleOperator, Log: slog.New(slog.DiscardHandler), Blobs: blobs})
+	conn, err := bus.Connect(ctx, cfg.Bus, bus.Options{Role: role, Log: slog.New(slog.DiscardHandler), Blobs: blobs})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,9 @@ func upgrade(t *testing.T, s site, archive string, want outcome, calls int) {
 	s = s.at(t)
 	before := s.answeredBefore(t)
 	up := start(t, s.config, "ratchet", "up")
+	eventually(t, "the keys that this version makes", time.Minute, func() bool {
+		return fileExists(filepath.Join(s.dir, "users", bus.UsersFile))
+	})
 	conn := s.connect(t)
 	if now := state(t.Context(), conn); now.Finished || now.Phase != "grow" {
 		t.Fatalf("the kept run is in %q: %+v; want it to be in grow", now.Phase, now)
