@@ -78,13 +78,14 @@ func (g *game) guarded(ctx context.Context) (err error) {
 
 // play goes on after the last journalled step, to the end, and publishes.
 func (g *game) play(ctx context.Context) error {
-	_, err := g.bus.Last(ctx, bus.Trajectories, bus.TrajectorySubject(g.id))
-	if !errors.Is(err, bus.ErrNotFound) {
-		return err // nil: it is there
-	}
+	// The journal first: it is purged once its trajectory is finished, so that an empty one without a result is new,
+	// however long the answers took.
 	journal, steps, err := g.bus.OpenJournal(ctx, g.id)
 	if err != nil {
 		return err
+	}
+	if _, err := g.bus.Last(ctx, bus.Trajectories, bus.TrajectorySubject(g.id)); !errors.Is(err, bus.ErrNotFound) {
+		return err // nil: it is there
 	}
 	state := agent.NewState(g.question.GetText(), g.shard.GetLimits())
 	failed, err := g.resume(state, steps)
