@@ -29,6 +29,7 @@ type turn struct {
 // hand is a worker at a trajectory.
 type hand struct {
 	last int // the turn that it asked for last
+	when time.Time
 	// again: somebody else had asked for it before; behind: and for the one after it.
 	again, behind bool
 }
@@ -71,7 +72,8 @@ func (h *history) turn(trajectory string, key call, asker string, answered bool)
 	for i < len(played) && played[i].call != key {
 		i++
 	}
-	defer func() { at.last = i }()
+	soon := time.Since(at.when) < time.Second // else its work may have come to it twice
+	defer func() { at.last, at.when = i, time.Now() }()
 	if i == len(played) {
 		h.played[trajectory] = append(played, turn{key, asker, time.Now()})
 		at.again = false
@@ -84,7 +86,7 @@ func (h *history) turn(trajectory string, key call, asker string, answered bool)
 	if behind && (at.behind || !h.beside(asker, played[i+1])) {
 		h.returns = append(h.returns, fmt.Sprintf("%s: call %d of %d, by %s after %s", trajectory, i+1, len(played), asker, played[i+1].asker))
 	}
-	if at.again && answered && asker != played[i].asker && h.beside(asker, played[i]) {
+	if at.again && soon && answered && asker != played[i].asker && h.beside(asker, played[i]) {
 		h.returns = append(h.returns, fmt.Sprintf("%s: call %d, by %s beside %s", trajectory, i+1, asker, played[i].asker))
 	}
 	at.again, at.behind = true, at.behind || behind

@@ -66,6 +66,11 @@ func (o *ordeal) await(phase string) (there bool) {
 
 // inflict has a fault happen, to its end; how the run recovers is watched beside whatever follows.
 func (o *ordeal) inflict(f fault) {
+	for _, p := range o.cast.players {
+		if p.ended() {
+			o.t.Fatalf("%s has ended by itself, with %d", p.name, p.ProcessState.ExitCode())
+		}
+	}
 	var names []string
 	for _, p := range o.hit(f) {
 		names = append(names, p.asker)

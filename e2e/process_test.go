@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -140,17 +141,25 @@ func (w *tail) String() string {
 	return string(text[max(0, len(text)-tailSize):])
 }
 
-// freeAddress is an address of this machine that nobody listens at. Its port is none of those that the kernel gives to
+// ports is where the next free port is looked for: none is given twice, and none of those that the kernel gives to
 // connections, else one of them might take it before whoever is to listen there does.
+var ports = func() *atomic.Int32 {
+	var first atomic.Int32
+	first.Store(rand.Int32N(20_000))
+	return &first
+}()
+
+// freeAddress is an address of this machine that nobody listens at.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		port := 10_000 + ports.Add(1)%20_000
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String()
 		}
 	}
-	t.Fatal("no port between 10000 and 30000 is free")
+	t.Fatal("none of a hundred ports is free")
 	return ""
 }
