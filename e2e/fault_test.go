@@ -11,7 +11,9 @@ import (
 type fault struct {
 	kind string
 	// hits is whose work in flight may have to be done again.
-	hits  []*player
+	hits []*player
+	// stale: who is hit lives on, and works beside whoever has taken over, until an append of one of them fails.
+	stale bool
 	do    func()
 	lasts time.Duration
 	undo  func()
@@ -40,7 +42,7 @@ func crash(lasts time.Duration, players ...*player) fault {
 // freeze is SIGSTOP for so long that others take the work over, then SIGCONT: the stale one lives on.
 func freeze(p *player) fault {
 	return fault{
-		kind: "freeze " + p.role, hits: []*player{p}, lasts: ackWait + time.Second,
+		kind: "freeze " + p.role, hits: []*player{p}, stale: true, lasts: ackWait + time.Second,
 		do:   func() { _ = p.Process.Signal(syscall.SIGSTOP) },
 		undo: func() { _ = p.Process.Signal(syscall.SIGCONT) },
 	}
@@ -49,7 +51,7 @@ func freeze(p *player) fault {
 // part is a partition between a player and the bus: stalled or broken.
 func part(p *player, how wireState) fault {
 	return fault{
-		kind: map[wireState]string{stalled: "stall ", broken: "cut "}[how] + p.role + " off the bus", hits: []*player{p}, lasts: ackWait + time.Second,
+		kind: map[wireState]string{stalled: "stall ", broken: "cut "}[how] + p.role + " off the bus", hits: []*player{p}, stale: true, lasts: ackWait + time.Second,
 		do:   func() { p.wire.set(how) },
 		undo: func() { p.wire.set(sound) },
 	}

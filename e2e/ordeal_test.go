@@ -107,7 +107,10 @@ func (o *ordeal) note(f fault, calls int) {
 	for _, p := range o.hit(f) {
 		switch p.role {
 		case "rollout-worker":
-			o.tally.mayAgain += rolloutSlots + shardSize // which a worker is sent while it is frozen, and begins when it is not
+			o.tally.mayAgain += rolloutSlots + shardSize // which it may have been sent
+			if f.stale {
+				o.tally.mayAgain += rolloutSlots
+			}
 		case "rank-worker":
 			o.tally.mayJudge += rankSlots * 20
 		case "evaluator":
