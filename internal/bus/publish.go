@@ -116,6 +116,8 @@ func (c *Conn) publishOnce(ctx context.Context, msg *nats.Msg, opts []jetstream.
 		return nil, fmt.Errorf("%w: %w; free space or raise the limit, then it goes on", ErrStorage, err)
 	case errors.Is(context.Cause(ctx), ErrDenied):
 		return nil, c.blame(context.Cause(ctx))
+	case errors.As(context.Cause(ctx), new(violation)): // of another request: this one's subject would be in it
+		return nil, fmt.Errorf("cut off with what was not permitted: %w", nats.ErrTimeout)
 	}
 	return nil, err
 }
