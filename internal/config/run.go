@@ -128,8 +128,9 @@ type Policy struct {
 	Resamples int `yaml:"resamples" json:"resamples"`
 	// Decoding is free, or grammar: a server that can (llama.cpp, vLLM, SGLang) lets a token pass only where the output
 	// can still become an action. For models that know the actions badly; it costs log-probabilities their meaning
-	// where the model wanted something else. Defaults to free.
-	Decoding string `yaml:"decoding" json:"decoding"`
+	// where the model wanted something else. Defaults to free,
+	// written as nothing, so that runs submitted before there was a choice keep their content and name.
+	Decoding string `yaml:"decoding" json:"decoding,omitempty"`
 }
 
 // Grow bounds the growing.

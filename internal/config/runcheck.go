@@ -139,7 +139,7 @@ func (v *check) policy(p Policy) {
 	v.atLeast("policy.candidates", p.Candidates, 1)
 	v.within("policy.temperature", p.Temperature, 0, maxTemperature)
 	v.atLeast("policy.resamples", p.Resamples, 0)
-	v.oneOf("policy.decoding", cmp.Or(p.Decoding, DecodingFree), DecodingFree, DecodingGrammar) // older commands send none
+	v.oneOf("policy.decoding", cmp.Or(p.Decoding, DecodingFree), DecodingFree, DecodingGrammar)
 }
 
 func (v *check) rankers(r Run) {

@@ -55,7 +55,7 @@ func DefaultRun() Run {
 		},
 		Policy: Policy{
 			Model: Model{API: APICompletions, MaxTokens: 512}, Rendering: RenderingFewShot,
-			Candidates: 4, Temperature: 0.5, Resamples: 2, Decoding: DecodingFree,
+			Candidates: 4, Temperature: 0.5, Resamples: 2,
 		},
 		Judge:       Model{API: APIChat, MaxTokens: 512},
 		Rankers:     []string{NameLLM},
