@@ -40,8 +40,8 @@ func FuzzCachePath(f *testing.F) {
 	f.Add("retrieve http://h/retrieve", "../../etc/passwd", 3)
 	f.Add("../..", "\x00", -1)
 	f.Fuzz(func(t *testing.T, identity, query string, k int) {
-		c := newCache(config.Search{Directory: "/work/search"}, identity, nil)
-		rest, ok := strings.CutPrefix(c.path(query, k), "/work/search/results/")
+		c := newCache(config.Search{Directory: "/data/search"}, identity, nil)
+		rest, ok := strings.CutPrefix(c.path(query, k), "/data/search/results/")
 		if !ok || !filepath.IsLocal(rest) || strings.Count(rest, "/") != 1 || len(rest) > 100 {
 			t.Fatalf("%q, %q is kept at %s", identity, query, c.path(query, k))
 		}

@@ -85,8 +85,8 @@ func FuzzJobFolder(f *testing.F) {
 		if err != nil {
 			t.Skip() // no JSON of it
 		}
-		folder := filepath.Join("/work/jobs", j.name)
-		if filepath.Dir(folder) != "/work/jobs" || !filepath.IsLocal(j.name) {
+		folder := filepath.Join("/data/jobs", j.name)
+		if filepath.Dir(folder) != "/data/jobs" || !filepath.IsLocal(j.name) {
 			t.Fatalf("the job of target %q has the folder %s", target, folder)
 		}
 		if argv := j.argv("o"); len(argv) != 3 || !bytes.Equal([]byte(argv[1]), []byte(base)) || argv[2] != "o" {
