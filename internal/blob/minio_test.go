@@ -128,24 +128,15 @@ func waitLive(endpoint string, patience time.Duration) error {
 	}
 }
 
-func openMinIO(t *testing.T, cfg config.Blob) blob.Store {
-	t.Helper()
-	s, err := blob.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func TestMinIO(t *testing.T) {
 	t.Parallel()
 	minio(t)
-	blobtest.Run(t, func(t *testing.T) blob.Store { return openMinIO(t, minio(t)) })
+	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, minio(t)) })
 }
 
 func TestMinIOListPages(t *testing.T) {
 	t.Parallel()
-	s := openMinIO(t, minio(t))
+	s := open(t, minio(t))
 	const n = 1005 // a page is 1000
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 32)
@@ -183,7 +174,7 @@ func TestMinIOWrongKeys(t *testing.T) {
 func TestMinIOOpenURI(t *testing.T) {
 	t.Parallel()
 	cfg := minio(t)
-	s := openMinIO(t, cfg)
+	s := open(t, cfg)
 	ref, err := blob.PutContent(t.Context(), s, "questions", "jsonl", []byte("{}\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +212,6 @@ func TestMinIOOverTLS(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		own := cfg
 		own.URL = minio(t).URL
-		return openMinIO(t, own)
+		return open(t, own)
 	})
 }
