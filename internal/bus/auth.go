@@ -37,16 +37,22 @@ func WriteUsers(dir string, cfg config.Config) ([]Role, error) {
 			return nil, err
 		}
 	}
-	return roles, replace(filepath.Join(dir, UsersFile), usersConf(roles, public))
+	return roles, replace(filepath.Join(dir, UsersFile), []byte(usersConf(roles, public)))
 }
 
-// replace puts a file in the place of another at once: a server may be reading it.
-func replace(path, text string) error {
+// replace puts a file in the place of another at once, when all of it is on the disk: a server may be reading it, and this
+// process may die at any line.
+func replace(path string, text []byte) error {
 	next := path + ".next"
-	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+	out, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := os.Rename(next, path); err != nil {
+	_, err = out.Write(text)
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		err = os.Rename(next, path)
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
@@ -79,13 +85,8 @@ func newSeed(file string) (public string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("make a key: %w", err)
 	}
-	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", fmt.Errorf("write seed: %w", err)
-	}
-	_, err = out.Write(append(seed, '\n'))
-	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return "", fmt.Errorf("write seed %s: %w", file, err)
+	if err := replace(file, append(seed, '\n')); err != nil {
+		return "", err
 	}
 	return pair.PublicKey()
 }
