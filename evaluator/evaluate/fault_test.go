@@ -2,9 +2,9 @@ package evaluate
 
 import (
 	"testing"
-	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/devstack"
 	"github.com/ratchet-rl/ratchet/internal/fault"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -80,24 +80,5 @@ func (p *process) die() {
 // settled waits until nothing is left to do.
 func (r *role) settled(t *testing.T) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(time.Minute); ; {
-		var left uint64
-		for _, source := range []bus.Source{bus.TaskSource(taskKind), bus.JudgeSource("llm")} {
-			depth, err := r.conn.Depth(t.Context(), source)
-			if err != nil {
-				t.Fatal(err)
-			}
-			left += depth.Waiting + depth.InFlight
-		}
-		if left == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never settled: %d left", left)
-		}
-	}
+	devstack.TestSettled(t, r.conn, bus.TaskSource(taskKind), bus.JudgeSource("llm"))
 }

@@ -43,15 +43,27 @@ func TestBus(t testing.TB) *bus.Conn {
 	return conn
 }
 
-// TestConn connects to a running bus.
+// TestConn connects to a running bus, with blobs of its own.
 func TestConn(t testing.TB, cfg config.Bus) *bus.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	blobs, err := blob.Open(ctx, config.Blob{URL: "file://" + t.TempDir(), Timeout: time.Minute})
+	return TestConnWith(t, cfg, TestBlobs(t, t.TempDir()))
+}
+
+// TestBlobs is the blob store in a directory.
+func TestBlobs(t testing.TB, dir string) blob.Store {
+	t.Helper()
+	blobs, err := blob.Open(t.Context(), config.Blob{URL: "file://" + dir, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return blobs
+}
+
+// TestConnWith connects to a running bus; large events lie in blobs.
+func TestConnWith(t testing.TB, cfg config.Bus, blobs blob.Store) *bus.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	conn, err := bus.Connect(ctx, cfg, bus.Options{Role: "test", Log: TestLog(t), Blobs: blobs})
 	if err != nil {
 		t.Fatal(err)
@@ -63,4 +75,29 @@ func TestConn(t testing.TB, cfg config.Bus) *bus.Conn {
 // TestLog writes to the test's log.
 func TestLog(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// TestSettled waits until nothing waits or is in work at any of the sources.
+func TestSettled(t testing.TB, conn *bus.Conn, sources ...bus.Source) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(time.Minute); ; {
+		var left uint64
+		for _, source := range sources {
+			depth, err := conn.Depth(t.Context(), source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left += depth.Waiting + depth.InFlight
+		}
+		if left == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("never settled: %d left", left)
+		}
+	}
 }

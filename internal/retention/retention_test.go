@@ -40,15 +40,8 @@ type site struct {
 func newSite(t testing.TB) *site {
 	t.Helper()
 	cfg, dir := devstack.TestConfig(devstack.TestNATS(t)), t.TempDir()
-	blobs, err := blob.Open(t.Context(), config.Blob{URL: "file://" + dir, Timeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := bus.Connect(t.Context(), cfg, bus.Options{Role: "test", Log: devstack.TestLog(t), Blobs: blobs})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
+	blobs := devstack.TestBlobs(t, dir)
+	conn := devstack.TestConnWith(t, cfg, blobs)
 	if err := conn.Apply(t.Context(), bus.NewTopology(cfg)); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ratchet-rl/ratchet/internal/app"
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/devstack"
 	"github.com/ratchet-rl/ratchet/internal/fault"
 )
 
@@ -83,20 +84,5 @@ func runBehind(t *testing.T, env *app.Env, l *fault.Link) (die func()) {
 // settled waits until the ranker has acknowledged all.
 func settled(t *testing.T, conn *bus.Conn) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(time.Minute); ; {
-		depth, err := conn.Depth(t.Context(), bus.RankSource("llm"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if depth.Waiting+depth.InFlight == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never settled: %+v", depth)
-		}
-	}
+	devstack.TestSettled(t, conn, bus.RankSource("llm"))
 }

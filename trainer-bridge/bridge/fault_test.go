@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/app"
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/devstack"
 	"github.com/ratchet-rl/ratchet/internal/fault"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -158,24 +158,5 @@ func TestFaultsOfBridging(t *testing.T) {
 // settled waits until no task is left.
 func (f *faulted) settled() {
 	f.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(time.Minute); ; {
-		var left uint64
-		for _, kind := range []string{"build", "train", "deploy"} {
-			depth, err := f.bus.Depth(f.Context(), bus.TaskSource(kind))
-			if err != nil {
-				f.Fatal(err)
-			}
-			left += depth.Waiting + depth.InFlight
-		}
-		if left == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			f.Fatalf("never settled: %d left", left)
-		}
-	}
+	devstack.TestSettled(f, f.bus, bus.TaskSource("build"), bus.TaskSource("train"), bus.TaskSource("deploy"))
 }
