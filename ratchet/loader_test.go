@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -75,4 +77,17 @@ func submitted(t *testing.T, n, length int) (grown, size int64) {
 		t.Errorf("got %d questions at %q, want %d", source.Count, source.URI, n)
 	}
 	return store.live - before, store.size
+}
+
+// A submit that is killed leaves nothing in the folder for temporary files.
+func TestSpoolLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s, err := newSpool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if _, err := os.Stat(s.file.Name()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v, want it gone already", s.file.Name(), err)
+	}
 }

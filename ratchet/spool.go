@@ -26,6 +26,7 @@ func newSpool() (*spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary file: %w", err)
 	}
+	_ = os.Remove(file.Name()) // it stays open, and is gone with this process, however that ends
 	sum := sha256.New()
 	return &spool{Writer: bufio.NewWriterSize(io.MultiWriter(file, sum), 64<<10), file: file, sum: sum}, nil
 }
@@ -49,8 +50,5 @@ func (s *spool) keep(ctx context.Context, blobs blob.Store, prefix, ext string) 
 	return blobs.URI(key), nil
 }
 
-// close removes the file.
-func (s *spool) close() {
-	_ = s.file.Close()
-	_ = os.Remove(s.file.Name())
-}
+// close frees the file.
+func (s *spool) close() { _ = s.file.Close() }

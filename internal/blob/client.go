@@ -127,10 +127,8 @@ func rewindable(ctx context.Context, body io.Reader, size int64) (content *io.Se
 	if err != nil {
 		return nil, nil, err
 	}
-	release = func() {
-		_ = f.Close()
-		_ = os.Remove(f.Name())
-	}
+	_ = os.Remove(f.Name()) // it stays open, and is gone with this process, however that ends
+	release = func() { _ = f.Close() }
 	n, err := io.Copy(f, io.LimitReader(contextReader{ctx, body}, size+1))
 	if err == nil && n != size {
 		err = lengthError(n, size)

@@ -21,7 +21,6 @@ func parquetRows(file string, r *bufio.Reader, limit *limitedReader) iter.Seq2[r
 			yield(row{}, unreadable(file, err))
 			return
 		}
-		defer func() { _ = os.Remove(spool.Name()) }()
 		defer spool.Close()
 		reader, err := openParquet(spool, size)
 		if err != nil {
@@ -51,10 +50,10 @@ func spoolFile(r io.Reader) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	_ = os.Remove(f.Name()) // it stays open, and is gone with this process, however that ends
 	size, err := io.Copy(f, r)
 	if err != nil {
 		_ = f.Close()
-		_ = os.Remove(f.Name())
 		return nil, 0, err
 	}
 	return f, size, nil
