@@ -134,6 +134,7 @@ func TestChatWithTheJudge(t *testing.T) {
 	}
 	policy, err := c.Chat.Completions.New(t.Context(), openai.ChatCompletionNewParams{
 		Model: ModelOwn, Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage(somePrompt)}, MaxTokens: openai.Int(3), Logprobs: openai.Bool(true),
+		Seed: openai.Int(1), // without one it is drawn, and a short answer among what it may say
 	})
 	if err != nil {
 		t.Fatal(err)
