@@ -45,7 +45,7 @@ SEED ?= 0
 FAULTS ?= 200
 chaos: ## random faults against the built programs and MinIO, about ten minutes; FAULTS=500 for longer, SEED=1 to repeat
 	RATCHET_MINIO=$$(hack/minio.sh) go test -count=1 -v -timeout 10h \
-		-run 'TestKillInEachPhase|TestChaos|TestS3' ./e2e -chaos.cluster -chaos.faults $(FAULTS) -chaos.seed $(SEED)
+		-run 'TestKillInEachPhase|TestChaos|TestS3' ./e2e -chaos.faults $(FAULTS) -chaos.seed $(SEED)
 
 test-k8s: ## have an API server check the Kubernetes manifests (kubectl in PATH, and a cluster)
 	kubectl apply --server-side -f k8s/base/namespace.yaml # a dry run sees no namespace that it would make itself

@@ -1,22 +1,16 @@
 package e2e
 
 import (
-	"flag"
 	"testing"
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
 )
 
-var chaosCluster = flag.Bool("chaos.cluster", false, "run TestChaosCluster")
-
 // Of three servers that are one, members and leaders are killed and frozen; the run ends as it does with one server,
 // undisturbed.
 func TestChaosCluster(t *testing.T) {
 	long(t)
-	if !*chaosCluster {
-		t.Skip("`make chaos` runs it; on a machine that is busy it does not always come to its end (docs/reliability.md)")
-	}
 	want, _ := reference(t)
 	s := clustered(t, newSite(t))
 	s.course.pace, s.course.judging = 3*latency, 3*latency

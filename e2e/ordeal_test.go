@@ -164,6 +164,11 @@ func (o *ordeal) sight() string {
 func (o *ordeal) finish(want outcome) {
 	t, c := o.t, o.site.course
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("the bus holds\n%s", o.cast.held())
+		}
+	}()
 	o.site.finish(t, o.conn)
 	o.watching.Wait()
 	same(t, want, o.site.outcome(t, o.conn))

@@ -289,7 +289,7 @@ func scan(stream string) []string {
 // read is reading a stream in its order, through a consumer made for it.
 func read(stream string) []string {
 	return []string{
-		api("STREAM.INFO", stream), api("DIRECT.GET", stream), api("DIRECT.GET", stream, ">"), api("CONSUMER.CREATE", stream, ">"),
+		api("STREAM.INFO", stream), api("STREAM.MSG.GET", stream), api("DIRECT.GET", stream), api("DIRECT.GET", stream, ">"), api("CONSUMER.CREATE", stream, ">"),
 		api("CONSUMER.INFO", stream, "*"), api("CONSUMER.MSG.NEXT", stream, "*"), api("CONSUMER.DELETE", stream, "*"), "$JS.FC." + stream + ".>",
 	}
 }
