@@ -15,7 +15,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/runstate"
 )
 
-// sweepEvery is how often exhausted messages are carried to the dead letters.
+// sweepEvery is how often exhausted messages are carried to the dead letters, and queues looked at that may stand still.
 const sweepEvery = 10 * time.Second
 
 // leader conducts every unfinished run, each by a conductor of its own, while it holds the lease.
@@ -34,7 +34,7 @@ func (l *leader) lead(ctx context.Context, fence uint64) error {
 	l.log.Info("leading", "fence", fence)
 	var conducting sync.WaitGroup
 	defer conducting.Wait()
-	busy := newBusy()
+	busy, laggards := newBusy(), bus.NewLaggards(l.bus)
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	for {
@@ -47,8 +47,8 @@ func (l *leader) lead(ctx context.Context, fence uint64) error {
 		case <-l.poke:
 			busy.poke()
 		case <-sweep.C:
-			if err := l.bus.SweepAdvisories(ctx); err != nil && ctx.Err() == nil {
-				l.log.Warn("sweep advisories", "error", err)
+			if err := errors.Join(l.bus.SweepAdvisories(ctx), laggards.Look(ctx)); err != nil && ctx.Err() == nil {
+				l.log.Warn("look after the queues", "error", err)
 			}
 		case <-time.After(l.settings.Poll):
 		}

@@ -138,3 +138,30 @@ func TestReadOfAFew(t *testing.T) {
 		}
 	}
 }
+
+// TestLaggardStepsDown: a queue is handed from one server to another; one that waits for work, or has it, is left alone.
+func TestLaggardStepsDown(t *testing.T) {
+	t.Parallel()
+	_, conn := clusterOfTrajectories(t, 3)
+	if err := conn.PublishTask(t.Context(), "r", 1, task("a")); err != nil {
+		t.Fatal(err)
+	}
+	queue, laggards := bus.TaskSource("rollout"), bus.NewLaggards(conn)
+	leader := conn.LedBy(t, queue)
+	for range 3 {
+		if err := laggards.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := conn.LedBy(t, queue); now != leader || leader == "" {
+		t.Errorf("led by %q, then by %q, although nothing was wrong", leader, now)
+	}
+	conn.StepDown(t, queue)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for now := leader; now == leader || now == ""; <-tick.C {
+		if now = conn.LedBy(t, queue); t.Context().Err() != nil {
+			t.Fatal("still led by " + leader)
+		}
+	}
+}

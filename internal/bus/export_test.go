@@ -136,3 +136,27 @@ func (c *Conn) complaint(t testing.TB, before error) error {
 	}
 	return nil
 }
+
+// StepDown has another server lead a source's consumer, and is the one that did.
+func (c *Conn) StepDown(t testing.TB, s Source) (leader string) {
+	t.Helper()
+	consumer, err := c.js.Consumer(t.Context(), s.Stream, s.Consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := consumer.CachedInfo()
+	if err := c.stepDown(t.Context(), s, info); err != nil {
+		t.Fatal(err)
+	}
+	return info.Cluster.Leader
+}
+
+// LedBy is the server that leads a source's consumer; "" while there is none.
+func (c *Conn) LedBy(t testing.TB, s Source) string {
+	t.Helper()
+	consumer, err := c.consumer(t.Context(), s)
+	if err != nil {
+		return ""
+	}
+	return consumer.CachedInfo().Cluster.Leader
+}

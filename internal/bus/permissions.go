@@ -80,7 +80,11 @@ func Roles(cfg config.Config) ([]Role, error) {
 
 // coordinator owns the topology, but writes no results.
 func coordinator() Role {
-	publish := []string{api("INFO"), api("STREAM.LIST")} // is there room for a run?
+	publish := []string{
+		api("INFO"), api("STREAM.LIST"), // is there room for a run?
+		api("CONSUMER.LIST", Tasks), api("CONSUMER.LIST", Trajectories), api("STREAM.MSG.GET", Tasks), // does a queue stand still?
+		api("CONSUMER.LEADER.STEPDOWN", Tasks, "*"), api("CONSUMER.LEADER.STEPDOWN", Trajectories, "*"),
+	}
 	for _, stream := range storage() {
 		publish = append(publish, api("STREAM.CREATE", stream), api("STREAM.UPDATE", stream))
 		if stream != Tasks { // of which it makes the queues, and takes nothing

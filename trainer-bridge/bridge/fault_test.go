@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/app"
 	"github.com/ratchet-rl/ratchet/internal/bus"
@@ -44,6 +45,7 @@ func (f *faulted) runBehind(t *testing.T) (die func()) {
 	t.Helper()
 	cfg := f.env.Config
 	cfg.Bus.URL = f.link.URL()
+	cfg.Bridge.Drain = 3 * time.Second // a job outlives a process that is killed, and here it has so long to end
 	env, err := app.Open(t.Context(), "trainer-bridge", cfg, t.Output())
 	if err != nil {
 		t.Fatal(err)
