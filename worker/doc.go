@@ -28,6 +28,7 @@
 //   - nil: done.
 //   - [Permanent]: a dead letter at once.
 //   - [Later]: again after a while, by this worker, which keeps the task; no delivery is counted.
+//   - an outage ([IsOutage]: an error in whose tree is one with a method Outage() bool that says true): as Later.
 //   - [Stop]: this process cannot go on; Serve returns the error, and somebody else gets the task.
 //   - [ErrFenced]: another worker has gone on with it; the task is left to that one.
 //   - any other error: again with growing delays, and a dead letter after bus.max_deliver deliveries. A panic is such

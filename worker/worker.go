@@ -22,6 +22,9 @@ var (
 	WithClass = bus.WithClass
 )
 
+// IsOutage says whether an error is one of a service that does not answer; a handler that returns it is asked again later.
+var IsOutage = bus.IsOutage
+
 // ErrFenced means: another worker has gone on with this work. A handler returns it as it is, and nothing is settled.
 var ErrFenced = bus.ErrFenced
 

@@ -198,7 +198,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	defer b.watch.pause()
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		err = cause(b.ctx, err)
+		err = outageOf(cause(b.ctx, err))
 	}
 	return n, err
 }

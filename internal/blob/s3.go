@@ -131,7 +131,7 @@ func (s *s3) PutIfAbsent(ctx context.Context, key string, body io.Reader, size i
 			}
 		}
 		if err != nil {
-			return false, fmt.Errorf("write blob %s: %w", s.URI(key), err)
+			return false, fmt.Errorf("write blob %s: %w", s.URI(key), outageOf(err))
 		}
 		return true, nil
 	}
@@ -159,7 +159,7 @@ func (s *s3) wroteIt(ctx context.Context, key, writer string) (bool, error) {
 		err = s.freshen(ctx, key, info.UserMetadata[writerMeta])
 	}
 	if err != nil {
-		return false, fmt.Errorf("write blob %s: see who wrote it: %w", s.URI(key), s.missing(err))
+		return false, fmt.Errorf("write blob %s: see who wrote it: %w", s.URI(key), outageOf(s.missing(err)))
 	}
 	return mine, nil
 }
@@ -192,7 +192,7 @@ func (s *s3) Stat(ctx context.Context, key string) (Object, error) {
 	defer cancel()
 	info, err := s.client.StatObject(ctx, s.bucket, s.prefix+key, minio.StatObjectOptions{})
 	if err != nil {
-		return Object{}, fmt.Errorf("look at blob %s: %w", s.URI(key), s.missing(err))
+		return Object{}, fmt.Errorf("look at blob %s: %w", s.URI(key), outageOf(s.missing(err)))
 	}
 	return Object{Key: key, Size: info.Size, Modified: info.LastModified}, nil
 }
@@ -217,7 +217,7 @@ func (s *s3) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
 		options := minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true}
 		for o := range s.client.ListObjectsIter(ctx, s.bucket, options) {
 			if o.Err != nil {
-				yield(Object{}, fmt.Errorf("list blobs %s: %w", s.URI(prefix), cause(ctx, o.Err)))
+				yield(Object{}, fmt.Errorf("list blobs %s: %w", s.URI(prefix), outageOf(cause(ctx, o.Err))))
 				return
 			}
 			watch.pause()
@@ -238,7 +238,7 @@ func (s *s3) Delete(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if err := s.client.RemoveObject(ctx, s.bucket, s.prefix+key, minio.RemoveObjectOptions{}); err != nil {
-		return fmt.Errorf("delete blob %s: %w", s.URI(key), err)
+		return fmt.Errorf("delete blob %s: %w", s.URI(key), outageOf(err))
 	}
 	return nil
 }
@@ -261,7 +261,7 @@ func get(ctx context.Context, client *minio.Core, bucket, key string, timeout ti
 	if code := minio.ToErrorResponse(err).Code; code == minio.NoSuchKey || code == minio.NoSuchBucket {
 		return nil, fmt.Errorf("read blob s3://%s/%s: %w", bucket, key, ErrNotFound)
 	}
-	return nil, fmt.Errorf("read blob s3://%s/%s: %w", bucket, key, cause(ctx, err))
+	return nil, fmt.Errorf("read blob s3://%s/%s: %w", bucket, key, outageOf(cause(ctx, err)))
 }
 
 // splitS3 cuts s3://bucket/key.

@@ -190,7 +190,8 @@ func TestOutcomesOfAHandler(t *testing.T) {
 	}{
 		"done":      {func(int) error { return nil }, 1, ""},
 		"retried":   {func(n int) error { return map[bool]error{true: boom}[n < 2] }, 2, ""},
-		"later":     {later(boom), 4, ""},
+		"later":     {later(bus.Later(time.Millisecond, boom), 3), 4, ""},
+		"outage":    {later(fmt.Errorf("read: %w", away(true)), 1), 2, ""},
 		"permanent": {func(int) error { return bus.Permanent(bus.WithClass(pb.FailureClass_FAILURE_CLASS_SEARCH, boom)) }, 1, "boom"},
 		"exhausted": {func(int) error { return boom }, 2, "boom"},
 		"panics":    {func(int) error { panic("at the disco") }, 2, "at the disco"},
@@ -232,15 +233,15 @@ func TestOutcomesOfAHandler(t *testing.T) {
 	}
 }
 
-// later is a handler that puts off three times: more would be a dead letter if it counted.
-func later(err error) func(int) error {
+// later is a handler that puts off some times: three would be a dead letter if it counted.
+func later(err error, times int64) func(int) error {
 	var calls atomic.Int64
 	return func(delivered int) error {
 		if delivered != 1 {
 			return errors.New("putting off counted as a delivery")
 		}
-		if calls.Add(1) < 4 {
-			return bus.Later(time.Millisecond, err)
+		if calls.Add(1) <= times {
+			return err
 		}
 		return nil
 	}

@@ -282,7 +282,7 @@ func (k *consumption) do(ctx context.Context, msg jetstream.Msg, others <-chan s
 		err = k.await(working, others)
 	}
 	if err == nil {
-		err = k.handled(working, d)
+		err = k.patiently(working, d.Subject, func() error { return k.guarded(working, d) })
 	}
 	cancel()
 	<-beating
@@ -320,8 +320,17 @@ func (k *consumption) beat(ctx context.Context, msg jetstream.Msg) <-chan struct
 	return done
 }
 
-// delivery is never nil, so that what cannot be read can be settled.
-func (k *consumption) delivery(ctx context.Context, msg jetstream.Msg) (*Delivery, error) {
+// delivery fetches it, for as long as the blob store is away if it lies there.
+func (k *consumption) delivery(ctx context.Context, msg jetstream.Msg) (d *Delivery, err error) {
+	err = k.patiently(ctx, msg.Subject(), func() error {
+		d, err = k.fetched(ctx, msg)
+		return err
+	})
+	return d, err
+}
+
+// fetched is never nil, so that what cannot be read can be settled.
+func (k *consumption) fetched(ctx context.Context, msg jetstream.Msg) (*Delivery, error) {
 	d := &Delivery{Subject: msg.Subject(), Event: &pb.Event{}}
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -343,16 +352,16 @@ func (k *consumption) delivery(ctx context.Context, msg jetstream.Msg) (*Deliver
 	return d, nil
 }
 
-// handled runs the handler until its error is not Later. The message is kept meanwhile, by heartbeats: handing it back
-// would count as a delivery, and an outage is nobody's attempt.
-func (k *consumption) handled(ctx context.Context, d *Delivery) error {
+// patiently tries until the error is not Later. The message is kept meanwhile, by heartbeats: handing it back would count
+// as a delivery, and an outage is nobody's attempt.
+func (k *consumption) patiently(ctx context.Context, subject string, try func() error) error {
 	for {
-		err := k.guarded(ctx, d)
+		err := putOff(try())
 		var later laterError
 		if !errors.As(err, &later) {
 			return err
 		}
-		k.log.Info("later", "subject", d.Subject, "in", later.after, "reason", err)
+		k.log.Info("later", "subject", subject, "in", later.after, "reason", err)
 		select {
 		case <-k.stopping.Done():
 			return err // somebody else may go on

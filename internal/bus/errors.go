@@ -2,6 +2,7 @@ package bus
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -19,7 +20,8 @@ var (
 )
 
 // A handler's error says what happens next. A plain error: again after a growing delay, and after
-// bus.max_deliver deliveries a dead letter. One that is ErrFenced: nothing; somebody else has the message.
+// bus.max_deliver deliveries a dead letter. An outage (IsOutage): later. One that is ErrFenced: nothing; somebody else has
+// the message.
 
 type permanentError struct{ error }
 
@@ -41,6 +43,34 @@ func (e laterError) Unwrap() error { return e.error }
 // Later means: again after d, by the same worker, which keeps the message meanwhile; no attempt is counted. A worker
 // that stops hands it back.
 func Later(d time.Duration, err error) error { return laterError{err, d} }
+
+// IsOutage says whether err, or something that it wraps, says of itself that it is an outage: an endpoint, a search service
+// or a blob store that does not answer or has no capacity. That is nobody's attempt: a handler that returns it is asked again
+// after a while, as after Later.
+func IsOutage(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // the whole tree is walked
+	case nil:
+		return false
+	case interface{ Outage() bool }:
+		return e.Outage()
+	case interface{ Unwrap() error }:
+		return IsOutage(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), IsOutage)
+	}
+	return false
+}
+
+// outagePause is how long a message is left alone when what it needs does not answer.
+const outagePause = 5 * time.Second
+
+// putOff makes Later of an outage.
+func putOff(err error) error {
+	if errors.As(err, new(laterError)) || IsPermanent(err) || errors.Is(err, ErrFenced) || errors.As(err, new(stopError)) || !IsOutage(err) {
+		return err
+	}
+	return Later(outagePause, err)
+}
 
 type stopError struct{ error }
 

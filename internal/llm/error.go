@@ -77,6 +77,9 @@ func (e *Error) remedy() string {
 	return ""
 }
 
+// Outage says whether the endpoint is not there, or has no capacity: that is nobody's attempt.
+func (e *Error) Outage() bool { return e.Kind == KindDown || e.Kind == KindBusy || e.Kind == KindQuota }
+
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -98,19 +98,13 @@ func (j *judged) complete(
 		switch {
 		case err == nil:
 			return reply.Choices[0].Text, nil
-		case !isDown(err):
+		case !worker.IsOutage(err):
 			return "", err
 		}
 		if waited := j.model.Ready(ctx, m.Endpoint); waited != nil {
 			return "", worker.Later(putOff, err)
 		}
 	}
-}
-
-// isDown: the endpoint is not there, or has no capacity. That is nobody's attempt.
-func isDown(err error) bool {
-	var failed *llm.Error
-	return errors.As(err, &failed) && (failed.Kind == llm.KindDown || failed.Kind == llm.KindBusy || failed.Kind == llm.KindQuota)
 }
 
 func api(name string) pb.Api {

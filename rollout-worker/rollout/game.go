@@ -143,7 +143,7 @@ func (g *game) finish(ctx context.Context, journal *bus.Journal, state *agent.St
 		var failed *agent.Failure
 		switch {
 		case errors.As(err, &failed):
-		case err != nil && errors.Is(context.Cause(timed), errDeadline) && ctx.Err() == nil && !isDown(err) && !errors.Is(err, agent.ErrTool):
+		case err != nil && errors.Is(context.Cause(timed), errDeadline) && ctx.Err() == nil && !worker.IsOutage(err) && !errors.Is(err, agent.ErrTool):
 			if err := g.answers(ctx); err != nil {
 				return nil, nil, err
 			}
@@ -171,7 +171,7 @@ func (g *game) finish(ctx context.Context, journal *bus.Journal, state *agent.St
 // while it tried again cannot tell.
 func (g *game) answers(ctx context.Context) error {
 	_, err := g.model.Models(ctx, g.shard.GetPolicy().GetEndpoint())
-	if isDown(err) || ctx.Err() != nil {
+	if worker.IsOutage(err) || ctx.Err() != nil {
 		return err
 	}
 	return nil // whatever it said, it answered: not every server lists models

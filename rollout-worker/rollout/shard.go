@@ -23,7 +23,7 @@ const (
 	splitAt = 4
 	// deathsOfOne is how many workers may die over one suspect.
 	deathsOfOne = 3
-	// putOff is how long a shard waits while its endpoint is down.
+	// putOff is how long a shard waits while its endpoint or its search is down.
 	putOff = 5 * time.Second
 )
 
@@ -102,7 +102,7 @@ func verdict(outcomes <-chan error) error {
 	for err := range outcomes {
 		switch {
 		case err == nil:
-		case errors.Is(err, errStopping), isDown(err):
+		case errors.Is(err, errStopping), worker.IsOutage(err):
 			later = append(later, err)
 		case errors.Is(err, bus.ErrFenced):
 			fenced = err
@@ -123,12 +123,6 @@ func verdict(outcomes <-chan error) error {
 		return worker.Later(0, errStopping)
 	}
 	return worker.Later(putOff, later[0])
-}
-
-// isDown: the endpoint does not answer, or has no capacity. That is nobody's attempt.
-func isDown(err error) bool {
-	var failed *llm.Error
-	return errors.As(err, &failed) && (failed.Kind == llm.KindDown || failed.Kind == llm.KindBusy || failed.Kind == llm.KindQuota)
 }
 
 // split publishes a suspect for each question, then this one is done.
