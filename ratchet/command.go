@@ -33,9 +33,10 @@ type commands struct {
 	Kind   kindCommand   `cmd:"" group:"act" help:"Manage the kinds of plug-in workers."`
 	Task   taskCommand   `cmd:"" group:"act" help:"Give a plug-in worker a task."`
 
-	Export exportCommand `cmd:"" group:"keep" help:"Write a run with everything that belongs to it into one file."`
-	Import importCommand `cmd:"" group:"keep" help:"Bring a run here out of such a file."`
-	Prune  pruneCommand  `cmd:"" group:"keep" help:"Remove finished runs, and blobs that nothing points at."`
+	Export  exportCommand  `cmd:"" group:"keep" help:"Write a run with everything that belongs to it into one file."`
+	Import  importCommand  `cmd:"" group:"keep" help:"Bring a run here out of such a file."`
+	Convert convertCommand `cmd:"" group:"keep" help:"Turn trajectories, rankings and mixtures into forms that other programs read, and some of those back."`
+	Prune   pruneCommand   `cmd:"" group:"keep" help:"Remove finished runs, and blobs that nothing points at."`
 
 	Auth       authCommand       `cmd:"" group:"tool" help:"Make the roles' keys for a nats-server of your own."`
 	Decode     decodeCommand     `cmd:"" group:"tool" help:"Print an event of the bus as JSON."`

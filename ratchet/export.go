@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"io"
 
 	"github.com/ratchet-rl/ratchet/internal/archive"
 	"github.com/ratchet-rl/ratchet/ratchet/view"
@@ -37,14 +33,15 @@ func (c *exportCommand) Run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(c.File); err == nil {
-		return refused("name another file, or remove it", "%s is there already", c.File)
-	}
 	installation, err := s.installation()
 	if err != nil {
 		return err
 	}
-	manifest, err := exportTo(ctx, installation, c.Name, c.File)
+	var manifest archive.Manifest
+	err = writeWhole(c.File, func(w io.Writer) error {
+		manifest, err = installation.Export(ctx, c.Name, w)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -54,34 +51,6 @@ func (c *exportCommand) Run(ctx context.Context, in *invocation) error {
 	return in.print(manifest, []string{c.File}, func(view.Paint) string {
 		return fmt.Sprintf("%s  run %s  %s\n", c.File, manifest.Run, contents(manifest))
 	})
-}
-
-// exportTo writes the file under another name first: what has its name is whole, and durable.
-func exportTo(ctx context.Context, from archive.Installation, run, file string) (m archive.Manifest, err error) {
-	part, err := os.CreateTemp(filepath.Dir(file), ".export-*")
-	if err != nil {
-		return m, fmt.Errorf("write %s: %w", file, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = part.Close()
-			_ = os.Remove(part.Name())
-		}
-	}()
-	buffer := bufio.NewWriterSize(part, 1<<20)
-	if m, err = from.Export(ctx, run, buffer); err != nil {
-		return m, err
-	}
-	if err = errors.Join(buffer.Flush(), part.Sync(), part.Close()); err != nil {
-		return m, fmt.Errorf("write %s: %w", file, err)
-	}
-	if err = os.Link(part.Name(), file); errors.Is(err, fs.ErrExist) {
-		return m, refused("name another file, or remove it", "%s is there already", file)
-	} else if err != nil { // no links on this file system
-		err = os.Rename(part.Name(), file)
-		return m, err
-	}
-	return m, os.Remove(part.Name())
 }
 
 // installation is where runs are exported from and imported to.
