@@ -46,35 +46,39 @@ func (x transcript) react() string {
 		if n > 0 {
 			label += " " + strconv.Itoa(n)
 		}
-		b.WriteString(strings.TrimRight(label+": "+oneLine(text), " ") + "\n")
+		b.WriteString(strings.TrimRight(label+": "+text, " ") + "\n")
 	}
-	put("Question", 0, x.question)
+	put("Question", 0, oneLine(x.question))
 	for i, turn := range x.turns {
-		put("Thought", i+1, turn.thought)
-		put("Action", i+1, "Search["+turn.query+"]")
+		put("Thought", i+1, oneLine(turn.thought))
+		put("Action", i+1, "Search["+oneLine(turn.query)+"]")
 		put("Observation", i+1, observation(turn.results))
 	}
-	put("Thought", len(x.turns)+1, x.thought)
-	put("Action", len(x.turns)+1, "Finish["+x.answer+"]")
+	put("Thought", len(x.turns)+1, oneLine(x.thought))
+	put("Action", len(x.turns)+1, "Finish["+oneLine(x.answer)+"]")
 	return b.String()
 }
 
 // oneLine is a text as it can stand behind a label: blanks are one space, and what a terminal would obey is visible.
 func oneLine(text string) string { return telemetry.Visible(strings.Join(strings.Fields(text), " ")) }
 
-// observation is what a search found.
+// observation is what a search found: a lone result without a title as it is, any other behind its link id and title.
 func observation(results []*pb.SearchResult) string {
-	if len(results) == 1 && results[0].GetTitle() == "" {
-		return results[0].GetSnippet()
-	}
 	var all []string
 	for _, r := range results {
-		all = append(all, fmt.Sprintf("[link_id=%d] %s: %s", r.GetLinkId(), r.GetTitle(), r.GetSnippet()))
+		title := oneLine(r.GetTitle())
+		if title == "" && len(results) == 1 {
+			return oneLine(r.GetSnippet())
+		}
+		if title != "" {
+			title += ": "
+		}
+		all = append(all, fmt.Sprintf("[link_id=%d] %s%s", r.GetLinkId(), title, r.GetSnippet()))
 	}
-	return strings.Join(all, " ")
+	return oneLine(strings.Join(all, " "))
 }
 
-var link = regexp.MustCompile(`(?:^| )\[link_id=([0-9]{1,9})\] ([^:\[\]]*): `)
+var link = regexp.MustCompile(`(?:^| )\[link_id=([0-9]{1,9})\] ([^:\[\]]+): `)
 
 // readObservation is what an observation shows. next is the link id of its first result.
 func readObservation(text string, next int32) []*pb.SearchResult {
@@ -115,6 +119,7 @@ var label = regexp.MustCompile(`^(Question|Thought|Action|Observation)(?: ([0-9]
 func paragraphs(file string, r io.Reader) iter.Seq2[paragraph, error] {
 	return func(yield func(paragraph, error) bool) {
 		var p paragraph
+		var body []byte // of p, while lines may follow: appending to a string would copy it for each
 		for l, err := range lines(file, r, maxParagraph) {
 			if err != nil {
 				yield(p, err)
@@ -124,23 +129,24 @@ func paragraphs(file string, r io.Reader) iter.Seq2[paragraph, error] {
 			at := label.FindStringSubmatch(text)
 			switch {
 			case at != nil:
-				if p.label != "" && !yield(p, nil) {
+				if p.text = string(body); p.label != "" && !yield(p, nil) {
 					return
 				}
 				number, _ := strconv.Atoi(at[2])
-				p = paragraph{line{file: file, number: l.number}, at[1], number, strings.TrimSpace(text[len(at[0]):])}
+				p = paragraph{line: line{file: file, number: l.number}, label: at[1], number: number}
+				body = append(body[:0], strings.TrimSpace(text[len(at[0]):])...)
 			case text == "":
 			case p.label == "":
 				yield(p, l.wrong("Question: TEXT", "the text begins with %s", shorten(text)))
 				return
-			case len(p.text)+len(text) > maxParagraph:
+			case len(body)+len(text) > maxParagraph:
 				yield(p, p.wrong(fmt.Sprintf("at most %d bytes", maxParagraph), "%s %d is too long", p.label, p.number))
 				return
 			default:
-				p.text += " " + text
+				body = append(append(body, ' '), text...)
 			}
 		}
-		if p.label != "" {
+		if p.text = string(body); p.label != "" {
 			yield(p, nil)
 		}
 	}

@@ -5,10 +5,45 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
+
+// episodeRead is what is read of an episode: of a trace's many fields, those that tell what was asked, said and found.
+type episodeRead struct {
+	Traces []traceRead `json:"traces"`
+}
+
+type traceRead struct {
+	Task struct {
+		// Data is the task's own: most have the question in it.
+		Data struct {
+			Question json.RawMessage `json:"question"`
+		} `json:"data"`
+	} `json:"task"`
+	Nodes []struct {
+		Parent  *int        `json:"parent"`
+		Message messageRead `json:"message"`
+	} `json:"nodes"`
+	Info traceInfo `json:"info"`
+}
+
+// messageRead is a message whose content may be a text or a list of parts.
+type messageRead struct {
+	Role       string          `json:"role"`
+	Content    json.RawMessage `json:"content"`
+	Reasoning  string          `json:"reasoning_content"`
+	ToolCalls  []toolCall      `json:"tool_calls"`
+	ToolCallID string          `json:"tool_call_id"`
+}
+
+type toolCall struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"`
+}
 
 // readEpisodes reads a traces.jsonl. An episode that Ratchet wrote gives back its record. Of another, the trace's last branch
 // is read as a search agent's: a question, calls of a tool that take a query, their results, an answer.
@@ -16,7 +51,7 @@ func readEpisodes(file string, r io.Reader) iter.Seq2[*Record, error] {
 	n := -1
 	return jsonLines(file, r, func(l line) (*Record, error) {
 		const expected = "an episode of verifiers: {\"task\": {...}, \"traces\": [{\"nodes\": [...], ...}]}"
-		var e episode
+		var e episodeRead
 		if err := l.decode(&e, expected); err != nil {
 			return nil, err
 		}
@@ -37,7 +72,7 @@ func readEpisodes(file string, r io.Reader) iter.Seq2[*Record, error] {
 }
 
 // record is the record in a trace's info, if the graph says the same: somebody may have edited one of them.
-func (tr *trace) record(l line) (*Record, error) {
+func (tr *traceRead) record(l line) (*Record, error) {
 	r, err := tr.Info.Ratchet.record()
 	if err != nil {
 		return nil, &Error{Place: l.place(), Problem: "info.ratchet is no record of Ratchet", Err: err}
@@ -87,8 +122,8 @@ func contentText(content json.RawMessage) string {
 }
 
 // branch is the path to the last node, root first.
-func (tr *trace) branch() ([]traceMessage, error) {
-	var path []traceMessage
+func (tr *traceRead) branch() ([]messageRead, error) {
+	var path []messageRead
 	for at := len(tr.Nodes) - 1; at >= 0; {
 		path = append(path, tr.Nodes[at].Message)
 		parent := tr.Nodes[at].Parent
@@ -100,14 +135,12 @@ func (tr *trace) branch() ([]traceMessage, error) {
 		}
 		at = *parent
 	}
-	for i, j := 0, len(path)-1; i < j; i, j = i+1, j-1 {
-		path[i], path[j] = path[j], path[i]
-	}
+	slices.Reverse(path)
 	return path, nil
 }
 
 // transcript reads the last branch.
-func (tr *trace) transcript() (x transcript, err error) {
+func (tr *traceRead) transcript() (x transcript, err error) {
 	path, err := tr.branch()
 	if err != nil {
 		return x, err
@@ -118,7 +151,7 @@ func (tr *trace) transcript() (x transcript, err error) {
 			found[m.ToolCallID] = contentText(m.Content)
 		}
 	}
-	x.question = tr.Task.Data.Question
+	x.question = contentText(tr.Task.Data.Question)
 	next := int32(1)
 	for _, m := range path {
 		switch m.Role {
@@ -139,7 +172,7 @@ func (tr *trace) transcript() (x transcript, err error) {
 }
 
 // said adds an assistant's message: searches, or the answer.
-func (x *transcript) said(m traceMessage, found map[string]string, next *int32) error {
+func (x *transcript) said(m messageRead, found map[string]string, next *int32) error {
 	thought := joined([]string{m.Reasoning, contentText(m.Content)})
 	if len(m.ToolCalls) == 0 {
 		x.thought, x.answer = m.Reasoning, strings.TrimSpace(contentText(m.Content))

@@ -74,8 +74,8 @@ func joined(thoughts []string) string {
 }
 
 // trajectory makes a trajectory that replays. The thoughts, searches and the answer are steps that the text tells of; the
-// selections and the self-checks, which the agent's state machine wants and the text has not, are inferred: everything that
-// a search found is selected, and nothing is revised.
+// selections and the self-checks, which the agent's state machine wants and the text has not, are inferred: selected is what
+// the next thought cites, else everything that the search found, and nothing is revised.
 func (x transcript) trajectory(id *pb.Identity) *pb.Trajectory {
 	t := &pb.Trajectory{
 		Identity: id, Question: x.question, Outcome: pb.Outcome_OUTCOME_COMPLETED, Draft: x.answer, Answer: x.answer,
@@ -116,9 +116,15 @@ func decision(thoughts string, action *agent.Call) *pb.Step {
 }
 
 func selection(summary string, results []*pb.SearchResult) *pb.Step {
-	links := []agent.Value{}
+	links, all := []agent.Value{}, []agent.Value{}
 	for _, r := range results {
-		links = append(links, int64(r.GetLinkId()))
+		all = append(all, int64(r.GetLinkId()))
+		if strings.Contains(summary, fmt.Sprintf("[link_id=%d]", r.GetLinkId())) {
+			links = append(links, int64(r.GetLinkId()))
+		}
+	}
+	if len(links) == 0 {
+		links = all
 	}
 	s := step(pb.StepKind_STEP_KIND_SUMMARIZATION, Inferred, "ACTION_SELECTED: LinkSelection = ", call("LinkSelection",
 		agent.Arg{Name: "grounded_summarization", Value: summary}, agent.Arg{Name: "thoughts", Value: ""},

@@ -1,7 +1,6 @@
 package interchange
 
 import (
-	"encoding/json"
 	"strings"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
@@ -37,11 +36,9 @@ type traceTask struct {
 	Key  string   `json:"key,omitempty"`
 }
 
-// taskData is the question. In traces of others the prompt may be a list of messages, and the rest whatever the task has.
 type taskData struct {
-	ID       string          `json:"id,omitempty"`
-	Prompt   json.RawMessage `json:"prompt,omitempty"`
-	Question string          `json:"question,omitempty"`
+	ID     string `json:"id"`
+	Prompt string `json:"prompt"`
 }
 
 type traceError struct {
@@ -91,24 +88,10 @@ type sampling struct {
 }
 
 type traceNode struct {
-	Parent    *int         `json:"parent,omitempty"`
-	Message   traceMessage `json:"message"`
-	Sampled   bool         `json:"sampled"`
-	Timestamp float64      `json:"timestamp"`
-}
-
-type traceMessage struct {
-	Role       string          `json:"role"`
-	Content    json.RawMessage `json:"content,omitempty"`
-	Reasoning  string          `json:"reasoning_content,omitempty"`
-	ToolCalls  []toolCall      `json:"tool_calls,omitempty"`
-	ToolCallID string          `json:"tool_call_id,omitempty"`
-}
-
-type toolCall struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Arguments string `json:"arguments"`
+	Parent    *int    `json:"parent,omitempty"`
+	Message   message `json:"message"`
+	Sampled   bool    `json:"sampled"`
+	Timestamp float64 `json:"timestamp"`
 }
 
 type traceCall struct {
@@ -182,19 +165,8 @@ func className(class pb.FailureClass) string {
 }
 
 func taskOf(t *pb.Trajectory) traceTask {
-	question := jsonText(t.GetQuestion())
-	return traceTask{Type: "ratchet", Key: t.GetIdentity().GetQuestion(), Data: taskData{ID: t.GetIdentity().GetQuestion(), Prompt: question}}
-}
-
-// jsonText is a text as JSON, without what json.Marshal escapes for web pages: the line's encoder would keep that.
-func jsonText(text string) json.RawMessage {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(text); err != nil {
-		return json.RawMessage(`""`)
-	}
-	return json.RawMessage(strings.TrimSuffix(b.String(), "\n"))
+	token := t.GetIdentity().GetQuestion()
+	return traceTask{Type: "ratchet", Key: token, Data: taskData{token, t.GetQuestion()}}
 }
 
 func agentOf(t *pb.Trajectory) traceAgent {
@@ -222,7 +194,7 @@ func (tr *trace) add(t *pb.Trajectory, step asked) {
 	begin := tr.elapsed()
 	end := begin + float64(step.GetElapsedMs())/1000
 	prompt := len(tr.Nodes)
-	tr.Nodes = append(tr.Nodes, traceNode{Message: traceMessage{Role: "user", Content: jsonText(step.prompt)}, Timestamp: begin})
+	tr.Nodes = append(tr.Nodes, traceNode{Message: message{"user", step.prompt}, Timestamp: begin})
 	call := traceCall{
 		Model: t.GetPolicy().GetModel(), Sampling: samplingOf(t), Endpoint: "/completions", Time: traceSpan{begin, end},
 		Usage: traceUsage{step.GetUsage().GetPromptTokens(), step.GetUsage().GetCompletionTokens()},
@@ -233,7 +205,7 @@ func (tr *trace) add(t *pb.Trajectory, step asked) {
 	if usable(step.Step, step.GetChosen()) {
 		chosen, reply := step.GetCandidates()[step.GetChosen()], len(tr.Nodes)
 		tr.Nodes = append(tr.Nodes, traceNode{
-			Parent: &prompt, Message: traceMessage{Role: "assistant", Content: jsonText(chosen.GetText())},
+			Parent: &prompt, Message: message{"assistant", chosen.GetText()},
 			Sampled: step.GetSelectedBy() != Inferred, Timestamp: end,
 		})
 		call.Node = &reply
