@@ -42,6 +42,9 @@ func VisibleLines(text string) string {
 // IsHidden tells characters that a terminal does not show, or that change how it shows others: C1 controls,
 // bidirectional formatting, zero-width characters, tags, line separators.
 func IsHidden(r rune) bool {
+	if r < utf8.RuneSelf { // nearly all of them: the tables take ten times as long
+		return r < ' ' || r == 0x7f
+	}
 	return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) ||
 		unicode.Is(unicode.Co, r) || unicode.Is(unicode.Cs, r) || unicode.Is(unicode.Variation_Selector, r)
 }
