@@ -231,7 +231,9 @@ func (c *conversion) file(from interchange.Form, name string, r io.Reader, e *in
 	return nil
 }
 
-func (c *conversion) skippable(err error) bool { return c.Skip && errors.As(err, new(*interchange.Error)) }
+func (c *conversion) skippable(err error) bool {
+	return c.Skip && errors.As(err, new(*interchange.Error))
+}
 
 // usageOf says what to do about a record that cannot be read.
 func usageOf(err error) error {

@@ -37,8 +37,10 @@ func Detect(file string, in *bufio.Reader) (Form, error) {
 	}
 	switch {
 	case form == "":
-		return "", &Error{Place: file, Problem: fmt.Sprintf("nothing that is known begins with %s", shorten(string(head[:min(len(head), 40)]))),
-			Expected: "JSON lines of trajectories, episodes or examples, or ReAct's text; name the form with --from"}
+		return "", &Error{
+			Place: file, Problem: fmt.Sprintf("nothing that is known begins with %s", shorten(string(head[:min(len(head), 40)]))),
+			Expected: "JSON lines of trajectories, episodes or examples, or ReAct's text; name the form with --from",
+		}
 	case form.OfFeedback():
 		return "", &Error{Place: file, Problem: fmt.Sprintf("this is the form %s, which does not carry enough to be read", form), Expected: "trajectories or examples"}
 	}
