@@ -148,6 +148,42 @@ var forms = []struct {
 		gold:    [][]string{{"3"}},
 	},
 	{
+		name: "HotpotQA, as the hub has it", path: "train.jsonl",
+		content: `{"id":"5a7a0693","question":"Which magazine was started first?","answer":"Arthur's Magazine","type":"comparison","level":"medium","supporting_facts":{"title":["Arthur's Magazine"],"sent_id":[0]},"context":{"title":["Radio City"],"sentences":[["Radio City is a station."]]}}`,
+		want:    []Question{{"train-5a7a0693", "5a7a0693", "Which magazine was started first?"}},
+		gold:    [][]string{{"Arthur's Magazine"}},
+	},
+	{
+		name: "LFQA (ELI5's substitute)", path: "lfqa.json",
+		content: `[{"q_id":"32wvn8","title":"what's the difference between a forest and a wood?","selftext":"","document":"","subreddit":"explainlikeimfive","url":"http://x","answers":{"a_id":["cqfd1d8"],"score":[2],"text":["They're used interchangeably."]},"title_urls":[],"selftext_urls":[],"answers_urls":[[]]}]`,
+		want:    []Question{{"lfqa-32wvn8", "32wvn8", "what's the difference between a forest and a wood?"}},
+		gold:    [][]string{{"They're used interchangeably."}},
+	},
+	{
+		name: "ALCE's ELI5", path: "alce.json",
+		content: `[{"question":"How do student loans work?","question_ctx":"[removed]","answer":"They pay later.","claims":["A.","B."]}]`,
+		want:    []Question{{"alce-alce-0-", "alce_0", "How do student loans work?"}},
+		gold:    [][]string{{"They pay later."}},
+	},
+	{
+		name: "FlashRAG, with metadata and a truth", path: "strategyqa.jsonl",
+		content: `{"id":"dev_0","question":"Are more people related to Genghis Khan?","golden_answers":[true],"metadata":{"subj":"x","answers":["no"]}}`,
+		want:    []Question{{"strategyqa-dev-0-", "dev_0", "Are more people related to Genghis Khan?"}},
+		gold:    [][]string{{"true"}},
+	},
+	{
+		name: "Bamboogle, the sheet", path: "test.csv",
+		content: "Question,Answer\nWho was president then?,james madison\n",
+		want:    []Question{{"test-test-0-", "test_0", "Who was president then?"}},
+		gold:    [][]string{{"james madison"}},
+	},
+	{
+		name: "PopQA, its aliases and all", path: "popqa.jsonl",
+		content: `{"id":4222362,"subj":"George Rankin","prop":"occupation","obj":"politician","s_aliases":"[\"George James Rankin\"]","o_aliases":"[\"political leader\"]","question":"What is his occupation?","possible_answers":"[\"politician\", \"political leader\"]"}`,
+		want:    []Question{{"popqa-4222362", "4222362", "What is his occupation?"}},
+		gold:    [][]string{{"politician", "political leader"}},
+	},
+	{
 		name: "dataset server's envelope", path: "rows.json",
 		content: `{"features":[{"name":"question"}],"rows":[{"row_idx":0,"row":{"id":12345678901234567890,"question":"q?","answer":true}}]}`,
 		want:    []Question{{"rows-12345678901234567890", "12345678901234567890", "q?"}},
