@@ -27,7 +27,8 @@ type Origin struct {
 	Kind string `json:"kind"`
 }
 
-func originOf(t *pb.Trajectory, step *pb.Step) Origin {
+// OriginOf is a step's origin.
+func OriginOf(t *pb.Trajectory, step *pb.Step) Origin {
 	return Origin{ID: bus.IDTokens(t.GetIdentity()), Step: step.GetIndex(), Kind: agent.KindName(step.GetKind())}
 }
 
@@ -166,6 +167,6 @@ func (e *Encoder) examples(r *Record) error {
 		if order := ranked(step.Step, ranking(feedback, step.GetIndex())); len(order) > 0 {
 			target = order[0]
 		}
-		return e.line(lineOf(e.form, Example{step.prompt, Completion(target), originOf(t, step.Step)}))
+		return e.line(lineOf(e.form, Example{step.prompt, Completion(target), OriginOf(t, step.Step)}))
 	})
 }

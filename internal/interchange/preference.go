@@ -42,7 +42,7 @@ func (e *Encoder) ranked(r *Record, fn func(step asked, from Origin, order []str
 		case len(order) == 1:
 			e.tally.leave(leftAlike, 1)
 		default:
-			return fn(step, originOf(r.Trajectory, step.Step), order)
+			return fn(step, OriginOf(r.Trajectory, step.Step), order)
 		}
 		return nil
 	})

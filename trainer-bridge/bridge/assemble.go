@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/interchange"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -274,10 +275,10 @@ func (a *assembly) render(t *ranked, b *batch) error {
 		if !usable(step, target) {
 			break
 		}
-		example := Example{
+		example := interchange.Example{
 			Prompt:     agent.Render(state, step.GetKind(), a.rendering(), a.spec.Policy.Shots),
-			Completion: completion(step.GetCandidates()[target].GetText()),
-			ID:         id, Step: step.GetIndex(), Kind: agent.KindName(step.GetKind()),
+			Completion: interchange.Completion(step.GetCandidates()[target].GetText()),
+			Origin:     interchange.OriginOf(t.Trajectory, step),
 		}
 		if err := lines.Encode(example); err != nil {
 			return fmt.Errorf("encode example: %w", err)
@@ -302,10 +303,4 @@ func (a *assembly) rendering() pb.Rendering {
 		return pb.Rendering_RENDERING_FEW_SHOT
 	}
 	return pb.Rendering_RENDERING_BARE
-}
-
-// completion is a candidate's text up to and including the stop marker, which it gets if the server cut it off.
-func completion(text string) string {
-	before, _, _ := strings.Cut(text, agent.Stop)
-	return strings.TrimRight(before, " \t\r\n") + "  " + agent.Stop
 }

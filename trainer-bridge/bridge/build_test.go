@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/fault"
+	"github.com/ratchet-rl/ratchet/internal/interchange"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -36,7 +37,7 @@ type mixtureRead struct {
 	event    *pb.Mixture
 	manifest Manifest
 	bytes    []byte // of all parts
-	examples []Example
+	examples []interchange.Example
 }
 
 func (b *bench) readMixture(generation int) mixtureRead {
@@ -67,7 +68,7 @@ func (b *bench) readMixture(generation int) mixtureRead {
 	lines := bufio.NewScanner(bytes.NewReader(m.bytes))
 	lines.Buffer(nil, maxManifest)
 	for lines.Scan() {
-		var example Example
+		var example interchange.Example
 		if err := json.Unmarshal(lines.Bytes(), &example); err != nil {
 			b.Fatal(err)
 		}
@@ -113,7 +114,7 @@ func TestBuild(t *testing.T) {
 }
 
 // byIdentity is the order of a mixture's lines: question, sample, step.
-func byIdentity(a, b Example) int {
+func byIdentity(a, b interchange.Example) int {
 	return strings.Compare(a.ID, b.ID)
 }
 

@@ -50,7 +50,7 @@ type Manifest struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Part is one file of a mixture: JSON lines of Example.
+// Part is one file of a mixture: JSON lines of interchange.Example.
 type Part struct {
 	// Key in the blob store. Downloaded, a part lies beside the manifest under the key's last name.
 	Key      string `json:"key"`
@@ -59,16 +59,6 @@ type Part struct {
 	Examples int64  `json:"examples"`
 	// Improve is the improve step, from 1, that the part belongs to; only `rest` has more than one.
 	Improve int `json:"improve"`
-}
-
-// Example is one line of a part. Trainers need prompt and completion; the rest says where it came from.
-type Example struct {
-	Prompt     string `json:"prompt"`
-	Completion string `json:"completion"`
-	// ID is the trajectory's identity, six tokens joined by dots.
-	ID   string `json:"id"`
-	Step int32  `json:"step"`
-	Kind string `json:"kind"`
 }
 
 // mixtureKey is the folder of a generation's mixture.
