@@ -102,6 +102,9 @@ func TestConvertARun(t *testing.T) {
 	for sample := range int32(3) {
 		i.grown("first", 2-sample)
 	}
+	other := &pb.Identity{Run: "first", Generation: 1, Target: "own", Purpose: pb.Purpose_PURPOSE_GROW, Question: "pool-7"}
+	i.publish(bus.FeedbackSubject("human", other), &pb.Event{Run: "first", Generation: 1, Body: &pb.Event_Feedback{Feedback: &pb.Feedback{Identity: other, Ranker: "human"}}})
+	i.ratchet("convert", "first", "--to", "trajectories").wants(t, exitOK, `"ranker":"human"`)
 	id := &pb.Identity{Run: "first", Generation: 1, Target: "own", Purpose: pb.Purpose_PURPOSE_EVAL, Question: "heldout-1"}
 	failed := &pb.Trajectory{Identity: id, Outcome: pb.Outcome_OUTCOME_FAILED, Failure: pb.FailureClass_FAILURE_CLASS_UNPARSABLE, Question: "q"}
 	i.publish(bus.TrajectorySubject(id), &pb.Event{Run: "first", Generation: 1, Body: &pb.Event_Trajectory{Trajectory: failed}})

@@ -229,3 +229,27 @@ func TestNoReplay(t *testing.T) {
 		}
 	}
 }
+
+// TestObservations: several results stand behind their link ids, which grow by one; every other text is one result.
+func TestObservations(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"": 0, "plain": 1, "[link_id=4] A: b": 1, "[link_id=4] A: b [link_id=5] C: d: e": 2, "[link_id=4] A: b [link_id=6] C: d": 1,
+		"[link_id=5] A: b": 1, "x [link_id=4] A: b": 1, "[link_id=4] A b": 1,
+	} {
+		results := readObservation(text, 4)
+		if len(results) != want || observation(results) != text {
+			t.Errorf("%q: %v", text, results)
+		}
+		for i, r := range results {
+			if r.GetLinkId() != int32(4+i) {
+				t.Errorf("%q: %v", text, results)
+			}
+		}
+	}
+	four := "Question: q\nThought 1: t\nAction 1: Search[x]\nObservation 1: [link_id=1] A: b [link_id=2] A: b [link_id=3] A: b [link_id=4] A: b\nThought 2: [link_id=3]\nAction 2: Finish[a]\n"
+	tr := read(t, ReAct, four)[0].Trajectory
+	if tr.GetLimits().GetResults() != 4 || !strings.Contains(tr.GetSteps()[1].GetCandidates()[0].GetText(), "selected_link_ids=[3])") {
+		t.Errorf("%v", tr)
+	}
+}
