@@ -204,18 +204,18 @@ func (c *conversion) ofFile(context.Context) (done func(), err error) {
 		return nil, usage(fmt.Errorf("%s: examples of the form %s do not become %s: one example is one step without its candidates", name, from, c.To),
 			"convert the run, or a file of its trajectories")
 	}
-	c.read = func(_ context.Context, e *interchange.Encoder) error { return c.file(from, name, detector, e) }
+	c.read = func(ctx context.Context, e *interchange.Encoder) error { return c.file(ctx, from, name, detector, e) }
 	return done, nil
 }
 
-func (c *conversion) file(from interchange.Form, name string, r io.Reader, e *interchange.Encoder) error {
+func (c *conversion) file(ctx context.Context, from interchange.Form, name string, r io.Reader, e *interchange.Encoder) error {
 	if from.OfExamples() {
 		for x, err := range interchange.ReadExamples(from, name, r) {
 			if err == nil {
 				err = e.Example(x)
 			}
-			if err != nil && !c.skip(err, c.skippable(err)) {
-				return usageOf(err)
+			if err := c.goOn(ctx, err); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -224,11 +224,22 @@ func (c *conversion) file(from interchange.Form, name string, r io.Reader, e *in
 		if err == nil {
 			err = e.Record(record)
 		}
-		if err != nil && !c.skip(err, c.skippable(err)) {
-			return usageOf(err)
+		if err := c.goOn(ctx, err); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// goOn tells whether the next record of a file is read after this one.
+func (c *conversion) goOn(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err == nil || c.skip(err, c.skippable(err)) {
+		return nil
+	}
+	return usageOf(err)
 }
 
 func (c *conversion) skippable(err error) bool {

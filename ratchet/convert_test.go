@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -186,6 +187,18 @@ func TestConvertAFile(t *testing.T) {
 	convert("", spoiled, "--to", "trajectories", "-f", out).wants(t, exitUsage, "mend the file, or add --skip")
 	if _, err := os.Stat(out); err == nil {
 		t.Error("half a file has the name of a whole one")
+	}
+}
+
+// TestConvertInterrupted: an interrupted conversion leaves nothing behind.
+func TestConvertInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	ratchet(ctx, told, "convert", "-", "--to", "verifiers", "-f", filepath.Join(dir, "out")).wants(t, exitInterrupted, "interrupted")
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

