@@ -16,7 +16,7 @@ type reportCommand struct {
 
 func (reportCommand) Help() string {
 	return `Accuracies by generation and target, the decisions with their evidence, what judge and metrics say of each
-other, failures, mixtures, models and cost.
+other, whether the rankers can be trusted (position bias, agreement), failures, mixtures, models and cost.
 
     ratchet report demo-7f3a
     ratchet report demo-7f3a -o json
@@ -26,8 +26,9 @@ other, failures, mixtures, models and cost.
 // report is what the command prints as JSON.
 type report struct {
 	history.Results
-	Usage history.Usage  `json:"usage"`
-	State runstate.State `json:"state"`
+	Judging history.Judging `json:"judging"`
+	Usage   history.Usage   `json:"usage"`
+	State   runstate.State  `json:"state"`
 }
 
 func (c *reportCommand) Run(ctx context.Context, in *invocation) error {
@@ -40,7 +41,7 @@ func (c *reportCommand) Run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	err = in.print(r, []string{c.Name}, func(p view.Paint) string { return view.Report(r.Results, r.Usage, r.State, p) })
+	err = in.print(r, []string{c.Name}, func(p view.Paint) string { return view.Report(r.Results, r.Judging, r.Usage, r.State, p) })
 	if err == nil && c.ExitStatus {
 		return verdictOf(r.Results)
 	}
@@ -53,12 +54,20 @@ func (s *session) report(ctx context.Context, run string) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
+	spec, err := s.spec(ctx, run)
+	if err != nil {
+		return report{}, err
+	}
 	results, err := history.ReadResults(ctx, s.bus, run)
 	if err != nil {
 		return report{}, err
 	}
+	judging, err := history.ReadJudging(ctx, s.bus, results, spec.Evaluation.Judge)
+	if err != nil {
+		return report{}, err
+	}
 	ledger, err := history.ReadLedger(ctx, s.bus, run)
-	return report{Results: results, Usage: ledger.Usage, State: state}, err
+	return report{Results: results, Judging: judging, Usage: ledger.Usage, State: state}, err
 }
 
 // verdictOf is the exit code of a run's last decision.

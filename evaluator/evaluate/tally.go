@@ -5,8 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/ratchet-rl/ratchet/evaluator/evaluate/gate"
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/statistics"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -130,7 +130,7 @@ func (t *tally) score(sums []float64) *pb.Score {
 			s.ByRepetition = append(s.ByRepetition, sum/float64(t.judged[r]))
 		}
 	}
-	s.Mean, s.Std = gate.MeanStd(s.ByRepetition)
+	s.Mean, s.Std = statistics.MeanStd(s.ByRepetition)
 	return s
 }
 
@@ -144,10 +144,10 @@ func (t *tally) agreement() (pearson, spearman *float64) {
 			byRule = append(byRule, float64(q.byRule)/float64(q.of))
 		}
 	}
-	if r, defined := gate.Pearson(byJudge, byRule); defined {
+	if r, defined := statistics.Pearson(byJudge, byRule); defined {
 		pearson = &r
 	}
-	if rho, defined := gate.Spearman(byJudge, byRule); defined {
+	if rho, defined := statistics.Spearman(byJudge, byRule); defined {
 		spearman = &rho
 	}
 	return pearson, spearman

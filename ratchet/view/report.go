@@ -91,17 +91,16 @@ func Decision(generation int, d *pb.Decision, p Paint) string {
 }
 
 // Report prints all that a run has shown so far.
-func Report(r history.Results, u history.Usage, state runstate.State, p Paint) string {
+func Report(r history.Results, j history.Judging, u history.Usage, state runstate.State, p Paint) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s    %s\n", p.Bold(Safe(r.Run)), paid(u, state))
 	b.WriteString(ScoresTitle(r) + "\n")
 	b.WriteString(Scores(r, p))
-	for _, section := range []struct {
-		title string
-		print func(history.Results, Paint) string
-	}{{"decisions", decisions}, {"evaluations", evaluations}, {"mixtures", mixtures}, {"models", models}} {
-		if text := section.print(r, p); text != "" {
-			b.WriteString("\n" + p.Bold(section.title) + "\n" + text)
+	for _, section := range []struct{ title, text string }{
+		{"decisions", decisions(r, p)}, {"evaluations", evaluations(r, j, p)}, {"judging", judging(j, p)}, {"mixtures", mixtures(r, p)}, {"models", models(r, p)},
+	} {
+		if section.text != "" {
+			b.WriteString("\n" + p.Bold(section.title) + "\n" + section.text)
 		}
 	}
 	if state.Reason != "" {
@@ -128,13 +127,13 @@ func decisions(r history.Results, p Paint) string {
 	return b.String()
 }
 
-func evaluations(r history.Results, p Paint) string {
-	t := Table{Head: []string{"gen", "target", "look", "policy", "n", "exact", "F1", "contains", "judge r / rho", "missing", "failures"}}
+func evaluations(r history.Results, j history.Judging, p Paint) string {
+	t := Table{Head: []string{"gen", "target", "look", "policy", "n", "exact", "F1", "contains", "judge r / rho / kappa", "missing", "failures"}}
 	for _, g := range r.Generations {
 		for _, e := range g.Reports {
 			t.Add(fmt.Sprint(g.Number), Safe(e.GetTarget()), fmt.Sprint(e.GetLook()), Safe(e.GetPolicy().GetName()),
 				fmt.Sprintf("%d x %d", e.GetQuestions(), e.GetRepetitions()), Accuracy(e.GetExactMatch()), Accuracy(e.GetF1()),
-				Accuracy(e.GetContains()), correlation(e.Pearson)+" / "+correlation(e.Spearman), Count(e.GetMissing()), dash(Classes(e.GetFailures())))
+				Accuracy(e.GetContains()), correlation(e.Pearson)+" / "+correlation(e.Spearman)+" / "+estimate(j.Kappa(g.Number, e.GetTarget())), Count(e.GetMissing()), dash(Classes(e.GetFailures())))
 		}
 	}
 	if len(t.Rows) == 0 {

@@ -140,10 +140,10 @@ func finishedState() runstate.State {
 func TestReport(t *testing.T) {
 	t.Parallel()
 	usage := history.Usage{Calls: 42310, PromptTokens: 9_000_000, CompletionTokens: 100_000}
-	golden(t, "report-full", Report(fullResults(), usage, finishedState(), Paint{}))
-	golden(t, "report-zero", Report(history.Results{Run: "new"}, history.Usage{}, runstate.State{Run: "new"}, Paint{}))
+	golden(t, "report-full", Report(fullResults(), fullJudging(), usage, finishedState(), Paint{}))
+	golden(t, "report-zero", Report(history.Results{Run: "new"}, history.Judging{}, history.Usage{}, runstate.State{Run: "new"}, Paint{}))
 	golden(t, "finish", Finish(fullResults(), usage, finishedState(), Paint{}))
-	harmless(t, Report(hostileResults(), history.Usage{}, runstate.State{Run: hostile, Reason: hostile}, Paint{}))
+	harmless(t, Report(hostileResults(), hostileJudging(), history.Usage{}, runstate.State{Run: hostile, Reason: hostile}, Paint{}))
 }
 
 func TestMilestones(t *testing.T) {

@@ -5,30 +5,19 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"gonum.org/v1/gonum/stat/distuv"
+	"github.com/ratchet-rl/ratchet/internal/statistics"
 )
 
 // interval is the percentile bootstrap interval of the mean of d at 1-alpha. Both ends use the same draws and
 // mirrored ranks, so exchanging the arms mirrors it exactly.
 func interval(d []float64, alpha float64, resamples int, seed uint64) (low, high float64) {
-	rank := int(tail(len(d), alpha/2)*float64(resamples+1)) - 1
+	rank := int(statistics.Tail(len(d), alpha/2)*float64(resamples+1)) - 1
 	if rank < 0 {
 		return -1, 1
 	}
 	means := resampledMeans(d, resamples, seed)
 	slices.Sort(means)
 	return means[rank], means[len(means)-1-rank]
-}
-
-// tail widens a tail probability for n questions: a percentile interval is too short by the factor
-// sqrt((n-1)/n) and by the normal quantile in the place of Student's (Hesterberg 2015, 5.2). Of a single
-// question nothing can be said: 0.
-func tail(n int, p float64) float64 {
-	if n < 2 {
-		return 0
-	}
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(n - 1)}.Quantile(p)
-	return distuv.UnitNormal.CDF(t * math.Sqrt(float64(n)/float64(n-1)))
 }
 
 // resampledMeans draws len(d) questions with replacement, resamples times, and keeps the mean of each draw.

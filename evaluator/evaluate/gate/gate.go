@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/statistics"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -147,7 +148,7 @@ const same = 1e-9
 func (f *Finding) measure(rule Rule, pairs []pairing) {
 	d := differences(pairs)
 	f.Questions = len(d)
-	f.Effect, _ = MeanStd(d)
+	f.Effect, _ = statistics.MeanStd(d)
 	f.Low, f.High = interval(d, f.Alpha, rule.Resamples, rule.Seed)
 	for _, v := range d {
 		if v > same {

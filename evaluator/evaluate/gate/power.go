@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/ratchet-rl/ratchet/internal/statistics"
 )
 
 // power is the chance to see a difference that is there, for which the advice is given.
@@ -25,7 +27,7 @@ func newNoise(pairs []pairing) noise {
 	for _, p := range pairs {
 		n.within += (p.challenger.meanVariance() + p.incumbent.meanVariance()) / float64(len(pairs))
 	}
-	_, std := MeanStd(differences(pairs))
+	_, std := statistics.MeanStd(differences(pairs))
 	n.within = min(n.within, std*std)
 	n.between = std*std - n.within
 	return n

@@ -1995,9 +1995,14 @@ type StepRanking struct {
 	// ranking holds candidate indices, best first; distinct parsable candidates only.
 	Ranking []int32 `protobuf:"varint,2,rep,packed,name=ranking,proto3" json:"ranking,omitempty"`
 	// slots is the recorded permutation: slots[i] is the candidate shown as "Model Output #i+1".
-	Slots         []int32  `protobuf:"varint,3,rep,packed,name=slots,proto3" json:"slots,omitempty"`
-	Explanation   string   `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
-	RankedBy      RankedBy `protobuf:"varint,5,opt,name=ranked_by,json=rankedBy,proto3,enum=ratchet.v1.RankedBy" json:"ranked_by,omitempty"`
+	Slots       []int32  `protobuf:"varint,3,rep,packed,name=slots,proto3" json:"slots,omitempty"`
+	Explanation string   `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	RankedBy    RankedBy `protobuf:"varint,5,opt,name=ranked_by,json=rankedBy,proto3,enum=ratchet.v1.RankedBy" json:"ranked_by,omitempty"`
+	// votes are the rankings that ranking is the mean of, where the run asks for several (judging.votes); else none.
+	Votes []*Ballot `protobuf:"bytes,6,rep,name=votes,proto3" json:"votes,omitempty"`
+	// swapped is what the ranker said of the slots in reversed order, asked of a sample of steps to measure position bias
+	// (judging.swap). It changes nothing. Its ranking is empty if it could not be read.
+	Swapped       *Ballot `protobuf:"bytes,7,opt,name=swapped,proto3" json:"swapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2067,6 +2072,74 @@ func (x *StepRanking) GetRankedBy() RankedBy {
 	return RankedBy_RANKED_BY_UNSPECIFIED
 }
 
+func (x *StepRanking) GetVotes() []*Ballot {
+	if x != nil {
+		return x.Votes
+	}
+	return nil
+}
+
+func (x *StepRanking) GetSwapped() *Ballot {
+	if x != nil {
+		return x.Swapped
+	}
+	return nil
+}
+
+// Ballot is one answer of a ranker.
+type Ballot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// slots is the order in which candidates were shown, ranking the answer, best first, empty if it could not be read.
+	Slots         []int32 `protobuf:"varint,1,rep,packed,name=slots,proto3" json:"slots,omitempty"`
+	Ranking       []int32 `protobuf:"varint,2,rep,packed,name=ranking,proto3" json:"ranking,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ballot) Reset() {
+	*x = Ballot{}
+	mi := &file_ratchet_v1_event_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ballot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ballot) ProtoMessage() {}
+
+func (x *Ballot) ProtoReflect() protoreflect.Message {
+	mi := &file_ratchet_v1_event_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ballot.ProtoReflect.Descriptor instead.
+func (*Ballot) Descriptor() ([]byte, []int) {
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Ballot) GetSlots() []int32 {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *Ballot) GetRanking() []int32 {
+	if x != nil {
+		return x.Ranking
+	}
+	return nil
+}
+
 type Verdict struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Identity          *Identity              `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
@@ -2081,17 +2154,20 @@ type Verdict struct {
 	DraftExplanation  string                 `protobuf:"bytes,10,opt,name=draft_explanation,json=draftExplanation,proto3" json:"draft_explanation,omitempty"`
 	AnswerExplanation string                 `protobuf:"bytes,11,opt,name=answer_explanation,json=answerExplanation,proto3" json:"answer_explanation,omitempty"`
 	// rule-based scores beside the judge's: exact match, token F1, gold contained, over normalised text.
-	ExactMatch    bool    `protobuf:"varint,12,opt,name=exact_match,json=exactMatch,proto3" json:"exact_match,omitempty"`
-	F1            float64 `protobuf:"fixed64,13,opt,name=f1,proto3" json:"f1,omitempty"`
-	Contains      bool    `protobuf:"varint,14,opt,name=contains,proto3" json:"contains,omitempty"`
-	Usage         *Usage  `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"`
+	ExactMatch bool    `protobuf:"varint,12,opt,name=exact_match,json=exactMatch,proto3" json:"exact_match,omitempty"`
+	F1         float64 `protobuf:"fixed64,13,opt,name=f1,proto3" json:"f1,omitempty"`
+	Contains   bool    `protobuf:"varint,14,opt,name=contains,proto3" json:"contains,omitempty"`
+	Usage      *Usage  `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"`
+	// votes on answer and draft, where the run asks for several (judging.votes).
+	AnswerVotes   *Votes `protobuf:"bytes,16,opt,name=answer_votes,json=answerVotes,proto3" json:"answer_votes,omitempty"`
+	DraftVotes    *Votes `protobuf:"bytes,17,opt,name=draft_votes,json=draftVotes,proto3" json:"draft_votes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[14]
+	mi := &file_ratchet_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2179,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[14]
+	mi := &file_ratchet_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2192,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{14}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Verdict) GetIdentity() *Identity {
@@ -2224,6 +2300,81 @@ func (x *Verdict) GetUsage() *Usage {
 	return nil
 }
 
+func (x *Verdict) GetAnswerVotes() *Votes {
+	if x != nil {
+		return x.AnswerVotes
+	}
+	return nil
+}
+
+func (x *Verdict) GetDraftVotes() *Votes {
+	if x != nil {
+		return x.DraftVotes
+	}
+	return nil
+}
+
+// Votes are what a judge said when it was asked several times.
+type Votes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Right         int32                  `protobuf:"varint,1,opt,name=right,proto3" json:"right,omitempty"`
+	Wrong         int32                  `protobuf:"varint,2,opt,name=wrong,proto3" json:"wrong,omitempty"`
+	Unreadable    int32                  `protobuf:"varint,3,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Votes) Reset() {
+	*x = Votes{}
+	mi := &file_ratchet_v1_event_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Votes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Votes) ProtoMessage() {}
+
+func (x *Votes) ProtoReflect() protoreflect.Message {
+	mi := &file_ratchet_v1_event_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Votes.ProtoReflect.Descriptor instead.
+func (*Votes) Descriptor() ([]byte, []int) {
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Votes) GetRight() int32 {
+	if x != nil {
+		return x.Right
+	}
+	return 0
+}
+
+func (x *Votes) GetWrong() int32 {
+	if x != nil {
+		return x.Wrong
+	}
+	return 0
+}
+
+func (x *Votes) GetUnreadable() int32 {
+	if x != nil {
+		return x.Unreadable
+	}
+	return 0
+}
+
 type Mixture struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// id is the first 16 hex digits of the manifest's sha256.
@@ -2248,7 +2399,7 @@ type Mixture struct {
 
 func (x *Mixture) Reset() {
 	*x = Mixture{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[15]
+	mi := &file_ratchet_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2411,7 @@ func (x *Mixture) String() string {
 func (*Mixture) ProtoMessage() {}
 
 func (x *Mixture) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[15]
+	mi := &file_ratchet_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2424,7 @@ func (x *Mixture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mixture.ProtoReflect.Descriptor instead.
 func (*Mixture) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{15}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Mixture) GetId() string {
@@ -2377,7 +2528,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[16]
+	mi := &file_ratchet_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +2540,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[16]
+	mi := &file_ratchet_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +2553,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{16}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Job) GetName() string {
@@ -2479,7 +2630,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[17]
+	mi := &file_ratchet_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2642,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[17]
+	mi := &file_ratchet_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2655,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{17}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Checkpoint) GetId() string {
@@ -2583,7 +2734,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[18]
+	mi := &file_ratchet_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2746,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[18]
+	mi := &file_ratchet_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2759,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{18}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Deployment) GetTarget() string {
@@ -2652,7 +2803,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[19]
+	mi := &file_ratchet_v1_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2815,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[19]
+	mi := &file_ratchet_v1_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2828,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{19}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Score) GetMean() float64 {
@@ -2713,7 +2864,7 @@ type QuestionScore struct {
 
 func (x *QuestionScore) Reset() {
 	*x = QuestionScore{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[20]
+	mi := &file_ratchet_v1_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2876,7 @@ func (x *QuestionScore) String() string {
 func (*QuestionScore) ProtoMessage() {}
 
 func (x *QuestionScore) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[20]
+	mi := &file_ratchet_v1_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2889,7 @@ func (x *QuestionScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionScore.ProtoReflect.Descriptor instead.
 func (*QuestionScore) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{20}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QuestionScore) GetQuestion() string {
@@ -2800,7 +2951,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[21]
+	mi := &file_ratchet_v1_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2812,7 +2963,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[21]
+	mi := &file_ratchet_v1_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2825,7 +2976,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{21}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Report) GetTarget() string {
@@ -2992,7 +3143,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[22]
+	mi := &file_ratchet_v1_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3155,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[22]
+	mi := &file_ratchet_v1_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3168,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Decision) GetTarget() string {
@@ -3179,7 +3330,7 @@ type RunLog struct {
 
 func (x *RunLog) Reset() {
 	*x = RunLog{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[23]
+	mi := &file_ratchet_v1_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3191,7 +3342,7 @@ func (x *RunLog) String() string {
 func (*RunLog) ProtoMessage() {}
 
 func (x *RunLog) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[23]
+	mi := &file_ratchet_v1_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3204,7 +3355,7 @@ func (x *RunLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunLog.ProtoReflect.Descriptor instead.
 func (*RunLog) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RunLog) GetWhat() string {
@@ -3273,7 +3424,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[24]
+	mi := &file_ratchet_v1_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3285,7 +3436,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[24]
+	mi := &file_ratchet_v1_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3298,7 +3449,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{24}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeadLetter) GetKind() string {
@@ -3370,7 +3521,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[25]
+	mi := &file_ratchet_v1_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3533,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[25]
+	mi := &file_ratchet_v1_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3546,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{25}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Task) GetId() string {
@@ -3526,7 +3677,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	mi := &file_ratchet_v1_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3689,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	mi := &file_ratchet_v1_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3702,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Question) GetToken() string {
@@ -3594,7 +3745,7 @@ type Shard struct {
 
 func (x *Shard) Reset() {
 	*x = Shard{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	mi := &file_ratchet_v1_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3606,7 +3757,7 @@ func (x *Shard) String() string {
 func (*Shard) ProtoMessage() {}
 
 func (x *Shard) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	mi := &file_ratchet_v1_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3619,7 +3770,7 @@ func (x *Shard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shard.ProtoReflect.Descriptor instead.
 func (*Shard) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{27}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Shard) GetTarget() string {
@@ -3686,7 +3837,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[28]
+	mi := &file_ratchet_v1_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3698,7 +3849,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[28]
+	mi := &file_ratchet_v1_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3711,7 +3862,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{28}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{30}
 }
 
 type Train struct {
@@ -3724,7 +3875,7 @@ type Train struct {
 
 func (x *Train) Reset() {
 	*x = Train{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[29]
+	mi := &file_ratchet_v1_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3736,7 +3887,7 @@ func (x *Train) String() string {
 func (*Train) ProtoMessage() {}
 
 func (x *Train) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[29]
+	mi := &file_ratchet_v1_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3749,7 +3900,7 @@ func (x *Train) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Train.ProtoReflect.Descriptor instead.
 func (*Train) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{29}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Train) GetTarget() string {
@@ -3775,7 +3926,7 @@ type Deploy struct {
 
 func (x *Deploy) Reset() {
 	*x = Deploy{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[30]
+	mi := &file_ratchet_v1_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3787,7 +3938,7 @@ func (x *Deploy) String() string {
 func (*Deploy) ProtoMessage() {}
 
 func (x *Deploy) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[30]
+	mi := &file_ratchet_v1_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3800,7 +3951,7 @@ func (x *Deploy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deploy.ProtoReflect.Descriptor instead.
 func (*Deploy) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{30}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Deploy) GetCheckpoint() *Checkpoint {
@@ -3824,7 +3975,7 @@ type Evaluate struct {
 
 func (x *Evaluate) Reset() {
 	*x = Evaluate{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[31]
+	mi := &file_ratchet_v1_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3836,7 +3987,7 @@ func (x *Evaluate) String() string {
 func (*Evaluate) ProtoMessage() {}
 
 func (x *Evaluate) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[31]
+	mi := &file_ratchet_v1_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,7 +4000,7 @@ func (x *Evaluate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluate.ProtoReflect.Descriptor instead.
 func (*Evaluate) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{31}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Evaluate) GetTarget() string {
@@ -3899,7 +4050,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[32]
+	mi := &file_ratchet_v1_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +4062,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[32]
+	mi := &file_ratchet_v1_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4075,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{32}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Result) GetTask() string {
@@ -4087,13 +4238,18 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\aoutcome\x18\x06 \x01(\x0e2\x13.ratchet.v1.OutcomeR\aoutcome\x122\n" +
 	"\afailure\x18\a \x01(\x0e2\x18.ratchet.v1.FailureClassR\afailure\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12'\n" +
-	"\x05usage\x18\t \x01(\v2\x11.ratchet.v1.UsageR\x05usage\"\xa6\x01\n" +
+	"\x05usage\x18\t \x01(\v2\x11.ratchet.v1.UsageR\x05usage\"\xfe\x01\n" +
 	"\vStepRanking\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x05R\x04step\x12\x18\n" +
 	"\aranking\x18\x02 \x03(\x05R\aranking\x12\x14\n" +
 	"\x05slots\x18\x03 \x03(\x05R\x05slots\x12 \n" +
 	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x121\n" +
-	"\tranked_by\x18\x05 \x01(\x0e2\x14.ratchet.v1.RankedByR\brankedBy\"\x90\x04\n" +
+	"\tranked_by\x18\x05 \x01(\x0e2\x14.ratchet.v1.RankedByR\brankedBy\x12(\n" +
+	"\x05votes\x18\x06 \x03(\v2\x12.ratchet.v1.BallotR\x05votes\x12,\n" +
+	"\aswapped\x18\a \x01(\v2\x12.ratchet.v1.BallotR\aswapped\"8\n" +
+	"\x06Ballot\x12\x14\n" +
+	"\x05slots\x18\x01 \x03(\x05R\x05slots\x12\x18\n" +
+	"\aranking\x18\x02 \x03(\x05R\aranking\"\xfa\x04\n" +
 	"\aVerdict\x120\n" +
 	"\bidentity\x18\x01 \x01(\v2\x14.ratchet.v1.IdentityR\bidentity\x12\x14\n" +
 	"\x05judge\x18\x02 \x01(\tR\x05judge\x12\x16\n" +
@@ -4112,7 +4268,16 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"exactMatch\x12\x0e\n" +
 	"\x02f1\x18\r \x01(\x01R\x02f1\x12\x1a\n" +
 	"\bcontains\x18\x0e \x01(\bR\bcontains\x12'\n" +
-	"\x05usage\x18\x0f \x01(\v2\x11.ratchet.v1.UsageR\x05usage\"\xaf\x04\n" +
+	"\x05usage\x18\x0f \x01(\v2\x11.ratchet.v1.UsageR\x05usage\x124\n" +
+	"\fanswer_votes\x18\x10 \x01(\v2\x11.ratchet.v1.VotesR\vanswerVotes\x122\n" +
+	"\vdraft_votes\x18\x11 \x01(\v2\x11.ratchet.v1.VotesR\n" +
+	"draftVotes\"S\n" +
+	"\x05Votes\x12\x14\n" +
+	"\x05right\x18\x01 \x01(\x05R\x05right\x12\x14\n" +
+	"\x05wrong\x18\x02 \x01(\x05R\x05wrong\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x03 \x01(\x05R\n" +
+	"unreadable\"\xaf\x04\n" +
 	"\aMixture\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fmanifest_uri\x18\x02 \x01(\tR\vmanifestUri\x12'\n" +
@@ -4371,7 +4536,7 @@ func file_ratchet_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_ratchet_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_ratchet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_ratchet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_ratchet_v1_event_proto_goTypes = []any{
 	(Purpose)(0),                  // 0: ratchet.v1.Purpose
 	(Rendering)(0),                // 1: ratchet.v1.Rendering
@@ -4397,48 +4562,50 @@ var file_ratchet_v1_event_proto_goTypes = []any{
 	(*Trajectory)(nil),            // 21: ratchet.v1.Trajectory
 	(*Feedback)(nil),              // 22: ratchet.v1.Feedback
 	(*StepRanking)(nil),           // 23: ratchet.v1.StepRanking
-	(*Verdict)(nil),               // 24: ratchet.v1.Verdict
-	(*Mixture)(nil),               // 25: ratchet.v1.Mixture
-	(*Job)(nil),                   // 26: ratchet.v1.Job
-	(*Checkpoint)(nil),            // 27: ratchet.v1.Checkpoint
-	(*Deployment)(nil),            // 28: ratchet.v1.Deployment
-	(*Score)(nil),                 // 29: ratchet.v1.Score
-	(*QuestionScore)(nil),         // 30: ratchet.v1.QuestionScore
-	(*Report)(nil),                // 31: ratchet.v1.Report
-	(*Decision)(nil),              // 32: ratchet.v1.Decision
-	(*RunLog)(nil),                // 33: ratchet.v1.RunLog
-	(*DeadLetter)(nil),            // 34: ratchet.v1.DeadLetter
-	(*Task)(nil),                  // 35: ratchet.v1.Task
-	(*Question)(nil),              // 36: ratchet.v1.Question
-	(*Shard)(nil),                 // 37: ratchet.v1.Shard
-	(*Build)(nil),                 // 38: ratchet.v1.Build
-	(*Train)(nil),                 // 39: ratchet.v1.Train
-	(*Deploy)(nil),                // 40: ratchet.v1.Deploy
-	(*Evaluate)(nil),              // 41: ratchet.v1.Evaluate
-	(*Result)(nil),                // 42: ratchet.v1.Result
-	nil,                           // 43: ratchet.v1.Mixture.ExamplesByKindEntry
-	nil,                           // 44: ratchet.v1.Mixture.DroppedEntry
-	nil,                           // 45: ratchet.v1.Report.FailuresEntry
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 47: google.protobuf.Struct
+	(*Ballot)(nil),                // 24: ratchet.v1.Ballot
+	(*Verdict)(nil),               // 25: ratchet.v1.Verdict
+	(*Votes)(nil),                 // 26: ratchet.v1.Votes
+	(*Mixture)(nil),               // 27: ratchet.v1.Mixture
+	(*Job)(nil),                   // 28: ratchet.v1.Job
+	(*Checkpoint)(nil),            // 29: ratchet.v1.Checkpoint
+	(*Deployment)(nil),            // 30: ratchet.v1.Deployment
+	(*Score)(nil),                 // 31: ratchet.v1.Score
+	(*QuestionScore)(nil),         // 32: ratchet.v1.QuestionScore
+	(*Report)(nil),                // 33: ratchet.v1.Report
+	(*Decision)(nil),              // 34: ratchet.v1.Decision
+	(*RunLog)(nil),                // 35: ratchet.v1.RunLog
+	(*DeadLetter)(nil),            // 36: ratchet.v1.DeadLetter
+	(*Task)(nil),                  // 37: ratchet.v1.Task
+	(*Question)(nil),              // 38: ratchet.v1.Question
+	(*Shard)(nil),                 // 39: ratchet.v1.Shard
+	(*Build)(nil),                 // 40: ratchet.v1.Build
+	(*Train)(nil),                 // 41: ratchet.v1.Train
+	(*Deploy)(nil),                // 42: ratchet.v1.Deploy
+	(*Evaluate)(nil),              // 43: ratchet.v1.Evaluate
+	(*Result)(nil),                // 44: ratchet.v1.Result
+	nil,                           // 45: ratchet.v1.Mixture.ExamplesByKindEntry
+	nil,                           // 46: ratchet.v1.Mixture.DroppedEntry
+	nil,                           // 47: ratchet.v1.Report.FailuresEntry
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 49: google.protobuf.Struct
 }
 var file_ratchet_v1_event_proto_depIdxs = []int32{
-	46, // 0: ratchet.v1.Event.time:type_name -> google.protobuf.Timestamp
+	48, // 0: ratchet.v1.Event.time:type_name -> google.protobuf.Timestamp
 	11, // 1: ratchet.v1.Event.claim:type_name -> ratchet.v1.Claim
-	35, // 2: ratchet.v1.Event.task:type_name -> ratchet.v1.Task
+	37, // 2: ratchet.v1.Event.task:type_name -> ratchet.v1.Task
 	17, // 3: ratchet.v1.Event.step:type_name -> ratchet.v1.Step
 	21, // 4: ratchet.v1.Event.trajectory:type_name -> ratchet.v1.Trajectory
 	22, // 5: ratchet.v1.Event.feedback:type_name -> ratchet.v1.Feedback
-	24, // 6: ratchet.v1.Event.verdict:type_name -> ratchet.v1.Verdict
-	25, // 7: ratchet.v1.Event.mixture:type_name -> ratchet.v1.Mixture
-	26, // 8: ratchet.v1.Event.job:type_name -> ratchet.v1.Job
-	27, // 9: ratchet.v1.Event.checkpoint:type_name -> ratchet.v1.Checkpoint
-	28, // 10: ratchet.v1.Event.deployment:type_name -> ratchet.v1.Deployment
-	31, // 11: ratchet.v1.Event.report:type_name -> ratchet.v1.Report
-	32, // 12: ratchet.v1.Event.decision:type_name -> ratchet.v1.Decision
-	33, // 13: ratchet.v1.Event.run_log:type_name -> ratchet.v1.RunLog
-	34, // 14: ratchet.v1.Event.dead_letter:type_name -> ratchet.v1.DeadLetter
-	42, // 15: ratchet.v1.Event.result:type_name -> ratchet.v1.Result
+	25, // 6: ratchet.v1.Event.verdict:type_name -> ratchet.v1.Verdict
+	27, // 7: ratchet.v1.Event.mixture:type_name -> ratchet.v1.Mixture
+	28, // 8: ratchet.v1.Event.job:type_name -> ratchet.v1.Job
+	29, // 9: ratchet.v1.Event.checkpoint:type_name -> ratchet.v1.Checkpoint
+	30, // 10: ratchet.v1.Event.deployment:type_name -> ratchet.v1.Deployment
+	33, // 11: ratchet.v1.Event.report:type_name -> ratchet.v1.Report
+	34, // 12: ratchet.v1.Event.decision:type_name -> ratchet.v1.Decision
+	35, // 13: ratchet.v1.Event.run_log:type_name -> ratchet.v1.RunLog
+	36, // 14: ratchet.v1.Event.dead_letter:type_name -> ratchet.v1.DeadLetter
+	44, // 15: ratchet.v1.Event.result:type_name -> ratchet.v1.Result
 	20, // 16: ratchet.v1.Event.attempt:type_name -> ratchet.v1.Attempt
 	0,  // 17: ratchet.v1.Identity.purpose:type_name -> ratchet.v1.Purpose
 	2,  // 18: ratchet.v1.Policy.api:type_name -> ratchet.v1.Api
@@ -4461,48 +4628,52 @@ var file_ratchet_v1_event_proto_depIdxs = []int32{
 	5,  // 35: ratchet.v1.Feedback.failure:type_name -> ratchet.v1.FailureClass
 	16, // 36: ratchet.v1.Feedback.usage:type_name -> ratchet.v1.Usage
 	6,  // 37: ratchet.v1.StepRanking.ranked_by:type_name -> ratchet.v1.RankedBy
-	12, // 38: ratchet.v1.Verdict.identity:type_name -> ratchet.v1.Identity
-	4,  // 39: ratchet.v1.Verdict.outcome:type_name -> ratchet.v1.Outcome
-	5,  // 40: ratchet.v1.Verdict.failure:type_name -> ratchet.v1.FailureClass
-	16, // 41: ratchet.v1.Verdict.usage:type_name -> ratchet.v1.Usage
-	43, // 42: ratchet.v1.Mixture.examples_by_kind:type_name -> ratchet.v1.Mixture.ExamplesByKindEntry
-	44, // 43: ratchet.v1.Mixture.dropped:type_name -> ratchet.v1.Mixture.DroppedEntry
-	7,  // 44: ratchet.v1.Job.state:type_name -> ratchet.v1.JobState
-	13, // 45: ratchet.v1.Deployment.policy:type_name -> ratchet.v1.Policy
-	13, // 46: ratchet.v1.Report.policy:type_name -> ratchet.v1.Policy
-	29, // 47: ratchet.v1.Report.draft:type_name -> ratchet.v1.Score
-	29, // 48: ratchet.v1.Report.answer:type_name -> ratchet.v1.Score
-	29, // 49: ratchet.v1.Report.exact_match:type_name -> ratchet.v1.Score
-	29, // 50: ratchet.v1.Report.f1:type_name -> ratchet.v1.Score
-	29, // 51: ratchet.v1.Report.contains:type_name -> ratchet.v1.Score
-	30, // 52: ratchet.v1.Report.by_question:type_name -> ratchet.v1.QuestionScore
-	45, // 53: ratchet.v1.Report.failures:type_name -> ratchet.v1.Report.FailuresEntry
-	16, // 54: ratchet.v1.Report.usage:type_name -> ratchet.v1.Usage
-	16, // 55: ratchet.v1.Report.judge_usage:type_name -> ratchet.v1.Usage
-	8,  // 56: ratchet.v1.Decision.ruling:type_name -> ratchet.v1.Ruling
-	13, // 57: ratchet.v1.Decision.policy:type_name -> ratchet.v1.Policy
-	9,  // 58: ratchet.v1.RunLog.phase:type_name -> ratchet.v1.Phase
-	5,  // 59: ratchet.v1.DeadLetter.failure:type_name -> ratchet.v1.FailureClass
-	12, // 60: ratchet.v1.DeadLetter.identities:type_name -> ratchet.v1.Identity
-	37, // 61: ratchet.v1.Task.shard:type_name -> ratchet.v1.Shard
-	38, // 62: ratchet.v1.Task.build:type_name -> ratchet.v1.Build
-	39, // 63: ratchet.v1.Task.train:type_name -> ratchet.v1.Train
-	40, // 64: ratchet.v1.Task.deploy:type_name -> ratchet.v1.Deploy
-	41, // 65: ratchet.v1.Task.evaluate:type_name -> ratchet.v1.Evaluate
-	47, // 66: ratchet.v1.Task.args:type_name -> google.protobuf.Struct
-	0,  // 67: ratchet.v1.Shard.purpose:type_name -> ratchet.v1.Purpose
-	13, // 68: ratchet.v1.Shard.policy:type_name -> ratchet.v1.Policy
-	15, // 69: ratchet.v1.Shard.limits:type_name -> ratchet.v1.Limits
-	36, // 70: ratchet.v1.Shard.questions:type_name -> ratchet.v1.Question
-	25, // 71: ratchet.v1.Train.mixture:type_name -> ratchet.v1.Mixture
-	27, // 72: ratchet.v1.Deploy.checkpoint:type_name -> ratchet.v1.Checkpoint
-	13, // 73: ratchet.v1.Evaluate.policy:type_name -> ratchet.v1.Policy
-	47, // 74: ratchet.v1.Result.value:type_name -> google.protobuf.Struct
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	24, // 38: ratchet.v1.StepRanking.votes:type_name -> ratchet.v1.Ballot
+	24, // 39: ratchet.v1.StepRanking.swapped:type_name -> ratchet.v1.Ballot
+	12, // 40: ratchet.v1.Verdict.identity:type_name -> ratchet.v1.Identity
+	4,  // 41: ratchet.v1.Verdict.outcome:type_name -> ratchet.v1.Outcome
+	5,  // 42: ratchet.v1.Verdict.failure:type_name -> ratchet.v1.FailureClass
+	16, // 43: ratchet.v1.Verdict.usage:type_name -> ratchet.v1.Usage
+	26, // 44: ratchet.v1.Verdict.answer_votes:type_name -> ratchet.v1.Votes
+	26, // 45: ratchet.v1.Verdict.draft_votes:type_name -> ratchet.v1.Votes
+	45, // 46: ratchet.v1.Mixture.examples_by_kind:type_name -> ratchet.v1.Mixture.ExamplesByKindEntry
+	46, // 47: ratchet.v1.Mixture.dropped:type_name -> ratchet.v1.Mixture.DroppedEntry
+	7,  // 48: ratchet.v1.Job.state:type_name -> ratchet.v1.JobState
+	13, // 49: ratchet.v1.Deployment.policy:type_name -> ratchet.v1.Policy
+	13, // 50: ratchet.v1.Report.policy:type_name -> ratchet.v1.Policy
+	31, // 51: ratchet.v1.Report.draft:type_name -> ratchet.v1.Score
+	31, // 52: ratchet.v1.Report.answer:type_name -> ratchet.v1.Score
+	31, // 53: ratchet.v1.Report.exact_match:type_name -> ratchet.v1.Score
+	31, // 54: ratchet.v1.Report.f1:type_name -> ratchet.v1.Score
+	31, // 55: ratchet.v1.Report.contains:type_name -> ratchet.v1.Score
+	32, // 56: ratchet.v1.Report.by_question:type_name -> ratchet.v1.QuestionScore
+	47, // 57: ratchet.v1.Report.failures:type_name -> ratchet.v1.Report.FailuresEntry
+	16, // 58: ratchet.v1.Report.usage:type_name -> ratchet.v1.Usage
+	16, // 59: ratchet.v1.Report.judge_usage:type_name -> ratchet.v1.Usage
+	8,  // 60: ratchet.v1.Decision.ruling:type_name -> ratchet.v1.Ruling
+	13, // 61: ratchet.v1.Decision.policy:type_name -> ratchet.v1.Policy
+	9,  // 62: ratchet.v1.RunLog.phase:type_name -> ratchet.v1.Phase
+	5,  // 63: ratchet.v1.DeadLetter.failure:type_name -> ratchet.v1.FailureClass
+	12, // 64: ratchet.v1.DeadLetter.identities:type_name -> ratchet.v1.Identity
+	39, // 65: ratchet.v1.Task.shard:type_name -> ratchet.v1.Shard
+	40, // 66: ratchet.v1.Task.build:type_name -> ratchet.v1.Build
+	41, // 67: ratchet.v1.Task.train:type_name -> ratchet.v1.Train
+	42, // 68: ratchet.v1.Task.deploy:type_name -> ratchet.v1.Deploy
+	43, // 69: ratchet.v1.Task.evaluate:type_name -> ratchet.v1.Evaluate
+	49, // 70: ratchet.v1.Task.args:type_name -> google.protobuf.Struct
+	0,  // 71: ratchet.v1.Shard.purpose:type_name -> ratchet.v1.Purpose
+	13, // 72: ratchet.v1.Shard.policy:type_name -> ratchet.v1.Policy
+	15, // 73: ratchet.v1.Shard.limits:type_name -> ratchet.v1.Limits
+	38, // 74: ratchet.v1.Shard.questions:type_name -> ratchet.v1.Question
+	27, // 75: ratchet.v1.Train.mixture:type_name -> ratchet.v1.Mixture
+	29, // 76: ratchet.v1.Deploy.checkpoint:type_name -> ratchet.v1.Checkpoint
+	13, // 77: ratchet.v1.Evaluate.policy:type_name -> ratchet.v1.Policy
+	49, // 78: ratchet.v1.Result.value:type_name -> google.protobuf.Struct
+	79, // [79:79] is the sub-list for method output_type
+	79, // [79:79] is the sub-list for method input_type
+	79, // [79:79] is the sub-list for extension type_name
+	79, // [79:79] is the sub-list for extension extendee
+	0,  // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_ratchet_v1_event_proto_init() }
@@ -4528,8 +4699,8 @@ func file_ratchet_v1_event_proto_init() {
 		(*Event_Attempt)(nil),
 	}
 	file_ratchet_v1_event_proto_msgTypes[8].OneofWrappers = []any{}
-	file_ratchet_v1_event_proto_msgTypes[21].OneofWrappers = []any{}
-	file_ratchet_v1_event_proto_msgTypes[25].OneofWrappers = []any{
+	file_ratchet_v1_event_proto_msgTypes[23].OneofWrappers = []any{}
+	file_ratchet_v1_event_proto_msgTypes[27].OneofWrappers = []any{
 		(*Task_Shard)(nil),
 		(*Task_Build)(nil),
 		(*Task_Train)(nil),
@@ -4543,7 +4714,7 @@ func file_ratchet_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ratchet_v1_event_proto_rawDesc), len(file_ratchet_v1_event_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,10 +1,11 @@
-package gate
+package statistics
 
 import (
 	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // MeanStd is the mean and the sample standard deviation; 0 for what has no numbers to be made of.
@@ -59,4 +60,15 @@ func ranks(x []float64) []float64 {
 		from = to
 	}
 	return r
+}
+
+// Significance is the chance of a correlation of n points as far from 0 or further where there is none: Student's t, two
+// sides. For ranks it is an approximation. It is undefined for fewer than three points.
+func Significance(r float64, n int) (p float64, defined bool) {
+	if n < 3 {
+		return 0, false
+	}
+	freedom := float64(n - 2)
+	t := math.Abs(r) * math.Sqrt(freedom/max(0, 1-r*r))
+	return 2 * distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Survival(t), true
 }

@@ -1,0 +1,63 @@
+package view
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ratchet-rl/ratchet/internal/statistics"
+	"github.com/ratchet-rl/ratchet/ratchet/history"
+)
+
+func about(value, low, high float64) *statistics.Estimate {
+	return &statistics.Estimate{Value: value, Interval: &statistics.Interval{Low: low, High: high}}
+}
+
+func fullJudging() history.Judging {
+	uneven := 1e-7
+	return history.Judging{
+		Rankers: []history.Ranker{
+			{
+				Name: "llm", Model: "rater-32b", Ranked: 1000, Single: 80, Fallback: 20, Even: &uneven,
+				Slots: []history.Slot{{Picked: 480, Fair: 300}, {Picked: 260, Fair: 300}, {Picked: 180, Fair: 250}, {Picked: 80, Fair: 150}},
+				Swap:  &history.Swap{Asked: 104, Unreadable: 4, Same: about(0.71, 0.62, 0.8)}, Unanimous: about(0.55, 0.5, 0.6),
+			},
+			{Name: "perplexity", Ranked: 1020, Single: 80},
+		},
+		Pairs:    []history.RankerPair{{A: "llm", B: "perplexity", Steps: 1000, Tau: about(0.31, 0.28, 0.34), Same: about(0.44, 0.41, 0.47)}},
+		Kappas:   []history.Kappa{{Generation: 0, Target: "own", Kappa: about(0.61, 0.5, 0.7)}},
+		Policies: []history.Correlation{{With: "exact_match", Policies: 4, Pearson: &history.Coefficient{R: 0.98, P: 0.02}}, {With: "f1", Policies: 4}},
+	}
+}
+
+func hostileJudging() history.Judging {
+	j := fullJudging()
+	j.Rankers[0].Name, j.Rankers[0].Model, j.Pairs[0].A, j.Policies[0].With = hostile, hostile, hostile, hostile
+	return j
+}
+
+// TestWarnings: of what chance explains, or what is too small to matter, nobody is warned.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name          string
+		p             float64
+		first, second int64
+		same          float64
+		warnings      int
+	}{
+		{"even", 1, 500, 500, 0.9, 0},
+		{"chance", 0.02, 540, 460, 0.9, 0},
+		{"certain but small", 1e-5, 5100, 4900, 0.9, 0},
+		{"biased", 1e-9, 650, 350, 0.9, 1},
+		{"shaky", 0.5, 500, 500, 0.5, 1},
+	} {
+		fair := float64(c.first+c.second) / 2
+		text := judging(history.Judging{Rankers: []history.Ranker{{
+			Name: "llm", Even: &c.p, Slots: []history.Slot{{Picked: c.first, Fair: fair}, {Picked: c.second, Fair: fair}},
+			Swap: &history.Swap{Asked: 100, Same: about(c.same, 0, 1)},
+		}}}, Paint{})
+		if got := strings.Count(text, "warning:"); got != c.warnings {
+			t.Errorf("%s: %d warnings, want %d:\n%s", c.name, got, c.warnings, text)
+		}
+	}
+}
