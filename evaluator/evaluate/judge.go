@@ -97,76 +97,34 @@ func (j *judging) verdict(ctx context.Context, spec config.Run, t *pb.Trajectory
 	v.ExactMatch = judge.ExactMatch(t.GetAnswer(), gold)
 	v.F1 = judge.F1(t.GetAnswer(), gold)
 	v.Contains = judge.Contains(t.GetAnswer(), gold)
-	if err := j.fill(ctx, v, spec.Judge, t, gold); err != nil {
+	if err := j.fill(ctx, v, spec, t, gold); err != nil {
 		return nil, redactError(err, gold)
 	}
 	return v, nil
 }
 
 // fill asks about the answer and, where it differs, about the draft.
-func (j *judging) fill(ctx context.Context, v *pb.Verdict, model config.Model, t *pb.Trajectory, gold []string) error {
-	v.Prompt, v.Model, v.Usage = judge.VerdictVersion, model.Model, &pb.Usage{}
-	answer, err := j.opinion(ctx, model, judge.VerdictPrompt(t.GetQuestion(), t.GetAnswer(), reference(gold)), v.Usage)
+func (j *judging) fill(ctx context.Context, v *pb.Verdict, spec config.Run, t *pb.Trajectory, gold []string) error {
+	v.Prompt, v.Model, v.Usage = judge.VerdictVersion, spec.Judge.Model, &pb.Usage{}
+	answer, err := j.opinion(ctx, spec, judge.VerdictPrompt(t.GetQuestion(), t.GetAnswer(), reference(gold)), v.Usage)
 	if err != nil {
 		return err
 	}
 	draft := answer
 	if t.GetDraft() != t.GetAnswer() {
-		draft, err = j.opinion(ctx, model, judge.VerdictPrompt(t.GetQuestion(), t.GetDraft(), reference(gold)), v.Usage)
+		draft, err = j.opinion(ctx, spec, judge.VerdictPrompt(t.GetQuestion(), t.GetDraft(), reference(gold)), v.Usage)
 		if err != nil {
 			return err
 		}
 	}
-	v.AnswerRight, v.AnswerExplanation = answer.right, redact(answer.explanation, gold)
-	v.DraftRight, v.DraftExplanation = draft.right, redact(draft.explanation, gold)
+	v.AnswerRight, v.AnswerExplanation, v.AnswerVotes = answer.right, redact(answer.explanation, gold), answer.votes
+	v.DraftRight, v.DraftExplanation, v.DraftVotes = draft.right, redact(draft.explanation, gold), draft.votes
 	for _, o := range []opinion{answer, draft} {
 		if o.failure != pb.FailureClass_FAILURE_CLASS_UNSPECIFIED {
 			v.Outcome, v.Failure, v.Reason = pb.Outcome_OUTCOME_FAILED, o.failure, redact(o.reason, gold)
 		}
 	}
 	return nil
-}
-
-// opinion is what the judge thinks of one text. One that could not be had for the judge's own fault has a class
-// and is not right.
-type opinion struct {
-	right       bool
-	explanation string
-	failure     pb.FailureClass
-	reason      string
-}
-
-// retryTemperature is what an unreadable judge is asked again at: at 0 it would say the same.
-const retryTemperature = 0.7
-
-// opinion asks the judge, a second time if the first reply cannot be read, and adds what it cost to usage.
-func (j *judging) opinion(ctx context.Context, model config.Model, prompt string, usage *pb.Usage) (opinion, error) {
-	var unreadable error
-	for attempt, temperature := range []float64{0, retryTemperature} {
-		text, err := j.complete(ctx, model, prompt, temperature, int64(attempt), usage)
-		if errors.Is(err, llm.ErrContextOverflow) {
-			return opinion{
-				failure: pb.FailureClass_FAILURE_CLASS_CONTEXT_OVERFLOW,
-				reason:  "wrong: judge unreadable: the answer does not fit the judge's context",
-			}, nil
-		}
-		if errors.Is(err, llm.ErrTooLong) {
-			unreadable = err
-			continue
-		}
-		if err != nil {
-			return opinion{}, err
-		}
-		right, explanation, err := judge.ParseVerdict(text)
-		if err == nil {
-			return opinion{right: right, explanation: explanation}, nil
-		}
-		unreadable = err
-	}
-	return opinion{
-		failure: pb.FailureClass_FAILURE_CLASS_UNPARSABLE,
-		reason:  fmt.Sprintf("wrong: judge unreadable, twice: %v", unreadable),
-	}, nil
 }
 
 // waitForEndpoint is how long a trajectory is left alone when the judge's endpoint stays down.

@@ -23,6 +23,8 @@ type Run struct {
 	Policy Policy `yaml:"policy" json:"policy"`
 	// Judge is the model behind the ranker and the judge named llm.
 	Judge Model `yaml:"judge" json:"judge"`
+	// Judging asks that model more often, to measure or to steady it. Defaults to one answer each.
+	Judging Judging `yaml:"judging" json:"judging,omitzero"`
 	// Rankers whose feedback every completed trajectory needs. Defaults to llm.
 	Rankers []string `yaml:"rankers" json:"rankers"`
 	// Strategy makes the mixture out of trajectories and feedback.
@@ -110,6 +112,18 @@ type Model struct {
 	API string `yaml:"api" json:"api"`
 	// MaxTokens of one answer. Defaults to 512.
 	MaxTokens int `yaml:"max_tokens" json:"max_tokens"`
+}
+
+// Judging is how often the ranker and the judge named llm ask.
+type Judging struct {
+	// Votes is the most answers for each ranking and each verdict: the first at temperature 0, the others above it,
+	// rankings each in another order. Asking ends as soon as more than half agree, so that 3 costs 2 calls where the
+	// first two do. An odd number to 9; 0 is one answer, and a second one if it cannot be read. Defaults to 0.
+	Votes int `yaml:"votes" json:"votes,omitempty"`
+	// Swap is the share of steps that the ranker is asked about once more, with the outputs in reversed order; it changes
+	// no ranking, and `ratchet report` says how often the choice stayed. 0.1 is a call more for every ten steps.
+	// Defaults to 0.
+	Swap float64 `yaml:"swap" json:"swap,omitempty"`
 }
 
 // Policy is a model and how it is asked.

@@ -23,6 +23,7 @@ func (r Run) validate(place func(path string) string) error {
 	if r.AsksJudge() {
 		v.model("judge", r.Judge)
 	}
+	v.judging(r.Judging)
 	v.rankers(r)
 	v.strategy(r)
 	v.grow(r.Grow)

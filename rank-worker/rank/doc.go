@@ -6,7 +6,9 @@
 // Rankings are off-policy: the trajectory, and with it every later prompt, stays as it was (arXiv 2312.10003, 2.3). An
 // output with an empty element never stands before one without, whatever the judge says. The outputs of a step are shown
 // in a shuffled order, against position bias; it derives from the identity, so it is the same whoever ranks, and it is
-// recorded.
+// recorded. With judging.votes the judge is asked several times, each time in another order, and the mean of the ranks
+// counts; with judging.swap a sample of steps is asked once more in reversed order, which changes nothing and is recorded:
+// position bias can be measured from the feedback alone.
 //
 // # Failure
 //

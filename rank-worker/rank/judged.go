@@ -6,9 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/ratchet-rl/ratchet/internal/choice"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/judge"
 	"github.com/ratchet-rl/ratchet/internal/llm"
@@ -35,73 +35,101 @@ type judged struct{ model client }
 func (*judged) describe(m config.Model) (prompt, model string) { return judge.RankVersion, m.Model }
 
 // order shows the options in a shuffled order and undoes the shuffle.
-func (j *judged) order(ctx context.Context, m config.Model, s *step) (*pb.StepRanking, *pb.Usage, error) {
-	slots := shuffled(s)
-	usage := &pb.Usage{}
-	order, explanation, err := j.ask(ctx, m, s, slots, usage)
+func (j *judged) order(ctx context.Context, spec config.Run, s *choice.Step) (*pb.StepRanking, *pb.Usage, error) {
+	q := &question{judged: j, Step: s, model: spec.Judge, usage: &pb.Usage{}}
+	ask := q.once
+	if spec.Judging.Votes > 1 {
+		ask = func(ctx context.Context) (*pb.StepRanking, error) { return q.elect(ctx, spec.Judging.Votes) }
+	}
+	ranking, err := ask(ctx)
 	switch {
 	case errors.As(err, new(unreadable)):
 		return &pb.StepRanking{
-			Ranking: defaultOrder(s), Slots: slots, Explanation: err.Error(), RankedBy: pb.RankedBy_RANKED_BY_FALLBACK,
-		}, usage, nil
-	case err != nil:
+			Ranking: defaultOrder(s), Slots: s.Shuffled(0), Explanation: err.Error(), RankedBy: pb.RankedBy_RANKED_BY_FALLBACK,
+		}, q.usage, nil
+	case err == nil && drawn(s, spec.Judging.Swap):
+		ranking.Swapped, err = q.swapped(ctx, ranking)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
-	ranking := make([]int32, len(order))
-	for i, slot := range order {
-		ranking[i] = slots[slot]
-	}
-	return &pb.StepRanking{Ranking: ranking, Slots: slots, Explanation: explanation, RankedBy: pb.RankedBy_RANKED_BY_RANKER}, usage, nil
+	return ranking, q.usage, nil
 }
 
 // unreadable is a judge that gives no ranking.
 type unreadable struct{ error }
 
-// ask gets a ranking of the slots, at the second try if need be, and adds up what was paid for.
-func (j *judged) ask(ctx context.Context, m config.Model, s *step, slots []int32, usage *pb.Usage) (order []int, explanation string, err error) {
-	outputs := make([]string, len(slots))
-	for i, candidate := range slots {
-		outputs[i] = s.GetCandidates()[candidate].GetText()
-	}
-	prompt := judge.RankPrompt(s.prompt, outputs)
-	for attempt, temperature := range []float64{0, retryTemperature} {
-		var text string
-		text, err = j.complete(ctx, m, prompt, temperature, seed(s, attempt), usage)
-		if errors.Is(err, llm.ErrContextOverflow) {
-			return nil, "", unreadable{fmt.Errorf("the judge cannot take the prompt: %w", err)}
-		}
-		if errors.Is(err, llm.ErrTooLong) {
-			continue
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		if order, explanation, err = judge.ParseRanking(text, len(slots)); err == nil {
-			return order, explanation, nil
-		}
-	}
-	return nil, "", unreadable{fmt.Errorf("the judge could not be read, twice: %w", err)}
+func (u unreadable) Unwrap() error { return u.error }
+
+// question is one step put to the judge, and what its answers have cost.
+type question struct {
+	*judged
+	*choice.Step
+
+	model config.Model
+	usage *pb.Usage
 }
 
-// complete makes one call. While the endpoint is down it waits here, so that the steps that were ranked before are kept.
-func (j *judged) complete(
-	ctx context.Context, m config.Model, prompt string, temperature float64, seed int64, usage *pb.Usage,
-) (string, error) {
+// once gets a ranking, at the second try if need be.
+func (q *question) once(ctx context.Context) (*pb.StepRanking, error) {
+	slots := q.Shuffled(0)
+	var unread error
+	for attempt, temperature := range []float64{0, retryTemperature} {
+		ranking, explanation, err := q.reply(ctx, slots, temperature, seed(q.Name, attempt))
+		switch {
+		case err == nil:
+			return &pb.StepRanking{Ranking: ranking, Slots: slots, Explanation: explanation, RankedBy: pb.RankedBy_RANKED_BY_RANKER}, nil
+		case errors.Is(err, llm.ErrContextOverflow), !errors.As(err, new(unreadable)):
+			return nil, err
+		}
+		unread = err
+	}
+	return nil, unreadable{fmt.Errorf("the judge could not be read, twice: %w", unread)}
+}
+
+// reply makes one call and reads the ranking of candidates. One that cannot be read is unreadable.
+func (q *question) reply(ctx context.Context, slots []int32, temperature float64, seed int64) (ranking []int32, explanation string, err error) {
+	outputs := make([]string, len(slots))
+	for i, candidate := range slots {
+		outputs[i] = q.GetCandidates()[candidate].GetText()
+	}
+	text, err := q.complete(ctx, judge.RankPrompt(q.Prompt, outputs), temperature, seed)
+	switch {
+	case errors.Is(err, llm.ErrContextOverflow):
+		return nil, "", unreadable{fmt.Errorf("the judge cannot take the prompt: %w", err)}
+	case errors.Is(err, llm.ErrTooLong):
+		return nil, "", unreadable{err}
+	case err != nil:
+		return nil, "", err
+	}
+	order, explanation, err := judge.ParseRanking(text, len(slots))
+	if err != nil {
+		return nil, "", unreadable{err}
+	}
+	for _, slot := range order {
+		ranking = append(ranking, slots[slot])
+	}
+	return ranking, explanation, nil
+}
+
+// complete makes one call, and adds up what was paid for. While the endpoint is down it waits here, so that the steps that
+// were ranked before are kept.
+func (q *question) complete(ctx context.Context, prompt string, temperature float64, seed int64) (string, error) {
 	for {
-		reply, err := j.model.Complete(ctx, llm.Request{
-			Endpoint: m.Endpoint, Model: m.Model, API: api(m.API), Prompt: prompt, N: 1, Temperature: temperature,
-			MaxTokens: m.MaxTokens, Seed: seed,
+		reply, err := q.judged.model.Complete(ctx, llm.Request{
+			Endpoint: q.model.Endpoint, Model: q.model.Model, API: api(q.model.API), Prompt: prompt, N: 1, Temperature: temperature,
+			MaxTokens: q.model.MaxTokens, Seed: seed,
 		})
-		usage.Calls += reply.Calls
-		usage.PromptTokens += reply.PromptTokens
-		usage.CompletionTokens += reply.CompletionTokens
+		q.usage.Calls += reply.Calls
+		q.usage.PromptTokens += reply.PromptTokens
+		q.usage.CompletionTokens += reply.CompletionTokens
 		switch {
 		case err == nil:
 			return reply.Choices[0].Text, nil
 		case !worker.IsOutage(err):
 			return "", err
 		}
-		if waited := j.model.Ready(ctx, m.Endpoint); waited != nil {
+		if waited := q.judged.model.Ready(ctx, q.model.Endpoint); waited != nil {
 			return "", worker.Later(putOff, err)
 		}
 	}
@@ -116,18 +144,7 @@ func api(name string) pb.Api {
 
 // seed derives from the step's name, so that a repeated call asks for the same text. It keeps to 30 bits: some servers
 // take 32.
-func seed(s *step, attempt int) int64 {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s, attempt %d", s.name, attempt))
+func seed(name string, attempt int) int64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s, attempt %d", name, attempt))
 	return int64(binary.BigEndian.Uint64(sum[:8]) >> 34)
-}
-
-// shuffled is the options in an order that derives from the step's name.
-func shuffled(s *step) []int32 {
-	sum := sha256.Sum256([]byte(s.name))
-	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])))
-	slots := make([]int32, len(s.options))
-	for i, j := range random.Perm(len(slots)) {
-		slots[i] = s.options[j]
-	}
-	return slots
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ratchet-rl/ratchet/internal/choice"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/llm"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -46,12 +47,12 @@ func (r *replies) Ready(ctx context.Context, _ string) error {
 	return nil
 }
 
-var model = config.Model{Endpoint: "http://judge/v1", Model: "rater", API: "chat", MaxTokens: 77}
+var spec = config.Run{Judge: config.Model{Endpoint: "http://judge/v1", Model: "rater", API: "chat", MaxTokens: 77}}
 
 // firstStep is a step with three distinct candidates.
-func firstStep(t *testing.T) *step {
+func firstStep(t *testing.T) *choice.Step {
 	t.Helper()
-	steps, err := stepsOf(grow(t, "r", 0), "llm")
+	steps, err := choice.Steps(grow(t, "r", 0), "llm")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func TestJudged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, client := firstStep(t), &replies{script: c.script}
-			ranking, usage, err := (&judged{model: client}).order(t.Context(), model, s)
+			ranking, usage, err := (&judged{model: client}).order(t.Context(), spec, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +101,7 @@ func TestJudged(t *testing.T) {
 }
 
 // checkRequests: greedy first, hotter with another seed after an unreadable reply; the slots show what they say.
-func checkRequests(t *testing.T, s *step, slots []int32, requests []llm.Request) {
+func checkRequests(t *testing.T, s *choice.Step, slots []int32, requests []llm.Request) {
 	t.Helper()
 	first, last := requests[0], requests[len(requests)-1]
 	if first.Temperature != 0 || first.N != 1 || first.MaxTokens != 77 || first.API != pb.Api_API_CHAT || first.Model != "rater" {
@@ -125,11 +126,11 @@ func TestEndpointFailures(t *testing.T) {
 	t.Parallel()
 	s := firstStep(t)
 	broken := &replies{script: []any{&llm.Error{Kind: llm.KindGarbage}}}
-	if _, _, err := (&judged{model: broken}).order(t.Context(), model, s); !errors.As(err, new(*llm.Error)) || broken.waits != 0 {
+	if _, _, err := (&judged{model: broken}).order(t.Context(), spec, s); !errors.As(err, new(*llm.Error)) || broken.waits != 0 {
 		t.Errorf("%v, %d waits; want the endpoint's failure, to be tried again", err, broken.waits)
 	}
 	gone := &replies{script: []any{&llm.Error{Kind: llm.KindDown}}, wait: func(context.Context) error { return context.DeadlineExceeded }}
-	_, _, err := (&judged{model: gone}).order(t.Context(), model, s)
+	_, _, err := (&judged{model: gone}).order(t.Context(), spec, s)
 	var failed *llm.Error
 	if !errors.As(err, &failed) || failed.Kind != llm.KindDown || gone.waits != 1 {
 		t.Errorf("%v, want the endpoint's failure, put off", err)
@@ -139,7 +140,7 @@ func TestEndpointFailures(t *testing.T) {
 // TestSeed: the same for everybody, another for each try and step, and none that a server cannot take.
 func TestSeed(t *testing.T) {
 	t.Parallel()
-	one, two := &step{name: "r.1.own.grow.q.0#0 llm"}, &step{name: "r.1.own.grow.q.0#1 llm"}
+	one, two := "r.1.own.grow.q.0#0 llm", "r.1.own.grow.q.0#1 llm"
 	all := []int64{seed(one, 0), seed(one, 1), seed(two, 0), seed(two, 1)}
 	if seed(one, 0) != all[0] || slices.Min(all) < 0 || slices.Max(all) >= 1<<30 || len(slices.Compact(slices.Sorted(slices.Values(all)))) != len(all) {
 		t.Errorf("%v, want seeds of 30 bits that differ", all)
@@ -150,13 +151,13 @@ func TestSeed(t *testing.T) {
 func TestShuffle(t *testing.T) {
 	t.Parallel()
 	s := firstStep(t)
-	if !slices.Equal(shuffled(s), shuffled(s)) {
+	if !slices.Equal(s.Shuffled(0), s.Shuffled(0)) {
 		t.Error("two shuffles of one step differ")
 	}
 	first := map[int32]int{}
 	for i := range 3000 {
-		s.name = fmt.Sprintf("r.1.own.grow.q.%d#0 llm", i)
-		slots := shuffled(s)
+		s.Name = fmt.Sprintf("r.1.own.grow.q.%d#0 llm", i)
+		slots := s.Shuffled(0)
 		if !slices.Equal(slices.Sorted(slices.Values(slots)), []int32{chosen, preferred, other}) {
 			t.Fatalf("%v is no permutation", slots)
 		}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/choice"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/worker"
@@ -19,7 +20,7 @@ const stepsAtOnce = 4
 
 // ordering puts the options of one step in order, best first. Safe for concurrent use.
 type ordering interface {
-	order(ctx context.Context, judge config.Model, s *step) (*pb.StepRanking, *pb.Usage, error)
+	order(ctx context.Context, spec config.Run, s *choice.Step) (*pb.StepRanking, *pb.Usage, error)
 	// describe names the prompt and the model, for the record; empty where there is none.
 	describe(judge config.Model) (prompt, model string)
 }
@@ -51,7 +52,7 @@ func (r *ranker) handle(ctx context.Context, t *pb.Trajectory, ev *pb.Event) err
 	if _, err := r.bus.Last(ctx, bus.Feedback, subject); !errors.Is(err, bus.ErrNotFound) {
 		return err
 	}
-	feedback, err := r.feedback(ctx, spec.Judge, t)
+	feedback, err := r.feedback(ctx, spec, t)
 	if err != nil {
 		return fmt.Errorf("rank %s: %w", id, err)
 	}
@@ -69,8 +70,8 @@ func invalid(err error) error {
 	return worker.Permanent(worker.WithClass(pb.FailureClass_FAILURE_CLASS_INVALID, err))
 }
 
-func (r *ranker) feedback(ctx context.Context, judge config.Model, t *pb.Trajectory) (*pb.Feedback, error) {
-	steps, err := stepsOf(t, r.name)
+func (r *ranker) feedback(ctx context.Context, spec config.Run, t *pb.Trajectory) (*pb.Feedback, error) {
+	steps, err := choice.Steps(t, r.name)
 	if err != nil {
 		return nil, invalid(err)
 	}
@@ -78,7 +79,7 @@ func (r *ranker) feedback(ctx context.Context, judge config.Model, t *pb.Traject
 		Identity: t.GetIdentity(), Ranker: r.name, Outcome: pb.Outcome_OUTCOME_COMPLETED, Usage: &pb.Usage{},
 		Steps: make([]*pb.StepRanking, len(steps)),
 	}
-	f.Prompt, f.Model = r.ordering.describe(judge)
+	f.Prompt, f.Model = r.ordering.describe(spec.Judge)
 	usages := make([]*pb.Usage, len(steps))
 	group, going := errgroup.WithContext(ctx)
 	group.SetLimit(stepsAtOnce)
@@ -87,7 +88,7 @@ func (r *ranker) feedback(ctx context.Context, judge config.Model, t *pb.Traject
 			if going.Err() != nil {
 				return context.Cause(going) // one has failed: no other is begun, those begun end by themselves
 			}
-			f.Steps[i], usages[i], err = r.rank(ctx, judge, s)
+			f.Steps[i], usages[i], err = r.rank(ctx, spec, s)
 			return err
 		})
 	}
@@ -103,15 +104,15 @@ func (r *ranker) feedback(ctx context.Context, judge config.Model, t *pb.Traject
 }
 
 // rank orders one step. With one option there is nothing to ask.
-func (r *ranker) rank(ctx context.Context, judge config.Model, s *step) (*pb.StepRanking, *pb.Usage, error) {
-	ranking, usage := &pb.StepRanking{Ranking: s.options, RankedBy: pb.RankedBy_RANKED_BY_SINGLE}, (*pb.Usage)(nil)
-	if len(s.options) > 1 {
+func (r *ranker) rank(ctx context.Context, spec config.Run, s *choice.Step) (*pb.StepRanking, *pb.Usage, error) {
+	ranking, usage := &pb.StepRanking{Ranking: s.Options, RankedBy: pb.RankedBy_RANKED_BY_SINGLE}, (*pb.Usage)(nil)
+	if !s.Single() {
 		var err error
-		if ranking, usage, err = r.ordering.order(ctx, judge, s); err != nil {
+		if ranking, usage, err = r.ordering.order(ctx, spec, s); err != nil {
 			return nil, nil, fmt.Errorf("step %d: %w", s.GetIndex(), err)
 		}
 	}
 	ranking.Step = s.GetIndex()
-	s.emptyLast(ranking)
+	s.EmptyLast(ranking)
 	return ranking, usage, nil
 }

@@ -18,6 +18,8 @@ type Judging struct {
 	Pairs   []RankerPair `json:"pairs"`
 	// Kappas are the judge's agreement with the rule, answer by answer, for each policy.
 	Kappas []Kappa `json:"kappas"`
+	// Unanimous is the share of answers on which all votes of the judge agree; absent without votes.
+	Unanimous *statistics.Estimate `json:"unanimous,omitempty"`
 	// Policies correlates what the judge gives to policies with what exact match, F1 and contained gold give.
 	Policies []Correlation `json:"policies"`
 }
@@ -54,14 +56,18 @@ func ReadJudging(ctx context.Context, conn *bus.Conn, results Results, judge str
 		return Judging{}, fmt.Errorf("read the feedback of %s: %w", results.Run, err)
 	}
 	j := Judging{Rankers: r.all(), Pairs: r.pairs(), Policies: Correlate(results)}
-	cells := map[group]clusters{}
+	cells, unanimous := map[group]clusters{}, clusters{}
 	err = EachVerdict(ctx, conn, results.Run, judge, func(v *pb.Verdict) {
 		g := groupOf(v.GetIdentity())
 		if cells[g] == nil {
 			cells[g] = clusters{}
 		}
 		cells[g].agree(v.GetIdentity().GetQuestion(), v.GetAnswerRight(), byRule(v))
+		if votes := v.GetAnswerVotes(); votes != nil {
+			unanimous.add(v.GetIdentity().GetQuestion(), one(votes.GetRight() == 0 || votes.GetWrong() == 0), 1)
+		}
 	})
+	j.Unanimous = unanimous.estimate(statistics.Ratio)
 	for g, c := range cells {
 		j.Kappas = append(j.Kappas, Kappa{Generation: g.generation, Target: g.target, Kappa: c.estimate(statistics.Kappa)})
 	}

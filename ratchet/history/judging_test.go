@@ -115,6 +115,9 @@ func TestJudgeAgainstRule(t *testing.T) {
 	verdict := func(question int, judge string, right, contains bool) {
 		id := identity(eval, question)
 		v := &pb.Verdict{Identity: id, Judge: judge, Outcome: pb.Outcome_OUTCOME_COMPLETED, AnswerRight: right, Contains: contains}
+		if question < 20 {
+			v.AnswerVotes = &pb.Votes{Right: 2, Wrong: int32(question % 2)}
+		}
 		w.publish(bus.VerdictSubject(judge, id), w.event(id, &pb.Event{Body: &pb.Event_Verdict{Verdict: v}}))
 	}
 	for n := range 50 { // the textbook's 20, 5, 10, 15
@@ -130,6 +133,9 @@ func TestJudgeAgainstRule(t *testing.T) {
 	j := w.judging(results)
 	if k := j.Kappa(0, "own"); math.Abs(k.Value-0.4) > 1e-9 || k.Interval == nil || len(j.Kappas) != 1 {
 		t.Errorf("kappa %+v, want 0.4", j.Kappas)
+	}
+	if j.Unanimous == nil || j.Unanimous.Value != 0.5 {
+		t.Errorf("unanimous %+v, want half of the 20", j.Unanimous)
 	}
 	got := ""
 	for _, c := range j.Policies {

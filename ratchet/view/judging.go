@@ -26,6 +26,9 @@ func judging(j history.Judging, p Paint) string {
 		fmt.Fprintf(&b, "rankers %s and %s: Kendall's tau %s, the same best output in %s, over %s steps\n",
 			Safe(pair.A), Safe(pair.B), estimate(pair.Tau), percent(pair.Same), Count(pair.Steps))
 	}
+	if j.Unanimous != nil {
+		fmt.Fprintf(&b, "judge: all votes agree on %s of the answers\n", percent(j.Unanimous))
+	}
 	b.WriteString(Correlations(j.Policies))
 	return b.String()
 }

@@ -23,9 +23,10 @@ func fullJudging() history.Judging {
 			},
 			{Name: "perplexity", Ranked: 1020, Single: 80},
 		},
-		Pairs:    []history.RankerPair{{A: "llm", B: "perplexity", Steps: 1000, Tau: about(0.31, 0.28, 0.34), Same: about(0.44, 0.41, 0.47)}},
-		Kappas:   []history.Kappa{{Generation: 0, Target: "own", Kappa: about(0.61, 0.5, 0.7)}},
-		Policies: []history.Correlation{{With: "exact_match", Policies: 4, Pearson: &history.Coefficient{R: 0.98, P: 0.02}}, {With: "f1", Policies: 4}},
+		Pairs:     []history.RankerPair{{A: "llm", B: "perplexity", Steps: 1000, Tau: about(0.31, 0.28, 0.34), Same: about(0.44, 0.41, 0.47)}},
+		Unanimous: about(0.92, 0.9, 0.94),
+		Kappas:    []history.Kappa{{Generation: 0, Target: "own", Kappa: about(0.61, 0.5, 0.7)}},
+		Policies:  []history.Correlation{{With: "exact_match", Policies: 4, Pearson: &history.Coefficient{R: 0.98, P: 0.02}}, {With: "f1", Policies: 4}},
 	}
 }
 

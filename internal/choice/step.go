@@ -1,7 +1,10 @@
-package rank
+package choice
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/ratchet-rl/ratchet/internal/agent"
@@ -9,22 +12,22 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// step is one step to rank.
-type step struct {
+// Step is one step to rank.
+type Step struct {
 	*pb.Step
-	// name of the step and its ranker: what the shuffle and the seeds derive from.
-	name string
-	// prompt is what the model could see, rendered from the state alone.
-	prompt string
-	// options are candidate indices, one for each distinct action that can be read, the default first.
-	options []int32
+	// Name of the step and its ranker: what the shuffle and the seeds derive from.
+	Name string
+	// Prompt is what the model could see, rendered from the state alone.
+	Prompt string
+	// Options are candidate indices, one for each distinct action that can be read, the default first.
+	Options []int32
 	// empty tells which candidates have an empty element.
 	empty []bool
 }
 
-// stepsOf replays a trajectory into the steps to rank.
-func stepsOf(t *pb.Trajectory, ranker string) ([]*step, error) {
-	var steps []*step
+// Steps replays a trajectory into the steps to rank.
+func Steps(t *pb.Trajectory, ranker string) ([]*Step, error) {
+	var steps []*Step
 	id := bus.IDTokens(t.GetIdentity())
 	for state, s := range agent.Replay(t) {
 		if c := int(s.GetChosen()); c < 0 || c >= len(s.GetCandidates()) {
@@ -40,8 +43,8 @@ func stepsOf(t *pb.Trajectory, ranker string) ([]*step, error) {
 	return steps, nil
 }
 
-func newStep(s *pb.Step, name, prompt string) *step {
-	out := &step{Step: s, name: name, prompt: prompt}
+func newStep(s *pb.Step, name, prompt string) *Step {
+	out := &Step{Step: s, Name: name, Prompt: prompt}
 	for _, c := range s.GetCandidates() {
 		out.empty = append(out.empty, agent.HasEmptyElement(s.GetKind(), c.GetText()))
 	}
@@ -51,7 +54,7 @@ func newStep(s *pb.Step, name, prompt string) *step {
 		action := fmt.Sprint(out.empty[i], agent.Canonical(s.GetKind(), s.GetCandidates()[i].GetText()))
 		if !seen[action] {
 			seen[action] = true
-			out.options = append(out.options, i)
+			out.Options = append(out.Options, i)
 		}
 	}
 	return out
@@ -68,16 +71,41 @@ func candidates(s *pb.Step) []int32 {
 	return all
 }
 
-// emptyLast moves outputs with an empty element behind the others: they are bad whatever the judge says (paper, listing 8).
-func (s *step) emptyLast(r *pb.StepRanking) {
+// Single is a step with nothing to rank.
+func (s *Step) Single() bool { return len(s.Options) == 1 }
+
+// Shuffled is the options in an order that derives from the step's name, and from what is asked again, from its number.
+func (s *Step) Shuffled(again int) []int32 {
+	name := s.Name
+	if again > 0 {
+		name = fmt.Sprintf("%s, again %d", name, again)
+	}
+	sum := sha256.Sum256([]byte(name))
+	random := rand.New(rand.NewPCG(binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])))
+	slots := make([]int32, len(s.Options))
+	for i, j := range random.Perm(len(slots)) {
+		slots[i] = s.Options[j]
+	}
+	return slots
+}
+
+// EmptyLast moves outputs with an empty element behind the others: they are bad whatever the judge says (paper, listing 8).
+func (s *Step) EmptyLast(r *pb.StepRanking) {
+	for _, b := range append(r.GetVotes(), r.GetSwapped()) {
+		s.sink(b.GetRanking())
+	}
 	if len(r.GetRanking()) == 0 {
 		return
 	}
 	best := r.GetRanking()[0]
-	slices.SortStableFunc(r.GetRanking(), func(a, b int32) int { return weight(s.empty[a]) - weight(s.empty[b]) })
+	s.sink(r.GetRanking())
 	if r.GetRanking()[0] != best && r.GetExplanation() != "" {
 		r.Explanation += fmt.Sprintf(" (overruled: candidate %d has an empty element)", best)
 	}
+}
+
+func (s *Step) sink(order []int32) {
+	slices.SortStableFunc(order, func(a, b int32) int { return weight(s.empty[a]) - weight(s.empty[b]) })
 }
 
 func weight(empty bool) int {
