@@ -24,6 +24,7 @@ type commands struct {
 	Ledger     ledgerCommand     `cmd:"" group:"see" help:"Count everything of a run from the streams, and check that it adds up."`
 	Report     reportCommand     `cmd:"" group:"see" help:"Show what a run has achieved: accuracies, decisions, mixtures, cost."`
 	Trajectory trajectoryCommand `cmd:"" group:"see" help:"Show every step of a trajectory, its candidates, their ranks and why."`
+	Judge      judgeCommand      `cmd:"" group:"see" help:"Check the judge against people and metrics; rank by hand."`
 	Lineage    lineageCommand    `cmd:"" group:"see" help:"Say where a model or a training example comes from."`
 
 	Pause  pauseCommand  `cmd:"" group:"act" help:"Pause a run; work in flight finishes."`

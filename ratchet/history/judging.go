@@ -25,7 +25,7 @@ type Judging struct {
 }
 
 // Kappa is Cohen's between the judge and the rule (exact match, or the gold answer is contained) on the answers of one
-// policy; the interval is clustered by question.
+// policy that the judge has read; the interval is clustered by question.
 type Kappa struct {
 	Generation int                  `json:"generation"`
 	Target     string               `json:"target"`
@@ -58,6 +58,9 @@ func ReadJudging(ctx context.Context, conn *bus.Conn, results Results, judge str
 	j := Judging{Rankers: r.all(), Pairs: r.pairs(), Policies: Correlate(results)}
 	cells, unanimous := map[group]clusters{}, clusters{}
 	err = EachVerdict(ctx, conn, results.Run, judge, func(v *pb.Verdict) {
+		if !heard(v) {
+			return
+		}
 		g := groupOf(v.GetIdentity())
 		if cells[g] == nil {
 			cells[g] = clusters{}

@@ -64,9 +64,9 @@ func slots(r history.Ranker, p Paint) string {
 	for i, s := range r.Slots {
 		picked[i] = fmt.Sprintf("#%d %.1f %% (fair %.1f)", i+1, 100*float64(s.Picked)/all, 100*s.Fair/all)
 	}
-	text := fmt.Sprintf("  the best output was shown as %s; p %.2g\n", strings.Join(picked, ", "), *r.Even)
+	text := fmt.Sprintf("  the best output was shown as %s; p %s\n", strings.Join(picked, ", "), chance(*r.Even))
 	if *r.Even < unevenBelow && excess(r.Slots[worst])/all > unevenBy {
-		text += p.Warn("  warning: position bias:") + fmt.Sprintf(" what is shown as #%d is preferred, whatever it says; rank by several votes (judging.votes) or by another model\n", worst+1)
+		text += p.Warn("  warning: position bias:") + fmt.Sprintf(" what is shown as #%d is preferred for its place, at least where outputs are about as good; rank by several votes (judging.votes) or by another model\n", worst+1)
 	}
 	return text
 }
@@ -105,7 +105,24 @@ func coefficient(c *history.Coefficient) string {
 	if c == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f (p %.2g)", c.R, c.P)
+	return fmt.Sprintf("%s (p %s)", fixed(c.R), chance(c.P))
+}
+
+// chance prints a p-value.
+func chance(p float64) string {
+	const least = 1e-4
+	if p < least {
+		return "< 0.0001"
+	}
+	return fmt.Sprintf("%.2g", p)
+}
+
+// fixed prints a number of two digits, none of them a negative zero.
+func fixed(x float64) string {
+	if text := fmt.Sprintf("%.2f", x); text != "-0.00" {
+		return text
+	}
+	return "0.00"
 }
 
 // estimate prints a number and its interval: "0.31 (0.28 to 0.34)".
@@ -114,9 +131,9 @@ func estimate(e *statistics.Estimate) string {
 	case e == nil:
 		return "-"
 	case e.Interval == nil:
-		return fmt.Sprintf("%.2f", e.Value)
+		return fixed(e.Value)
 	}
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", e.Value, e.Interval.Low, e.Interval.High)
+	return fmt.Sprintf("%s (%s to %s)", fixed(e.Value), fixed(e.Interval.Low), fixed(e.Interval.High))
 }
 
 // percent prints a share and its interval: "81 % (75 to 86)".

@@ -62,3 +62,24 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 }
+
+func TestCalibration(t *testing.T) {
+	t.Parallel()
+	table := func(with string) history.Table {
+		return history.Table{
+			With: with, Questions: 125, BothTrue: 1700, JudgeOnly: 12, OtherOnly: 80, BothFalse: 708,
+			Accuracy: about(0.963, 0.95, 0.975), Kappa: about(0.91, -0.001, 0.94),
+		}
+	}
+	c := history.Calibration{
+		Runs: []string{"demo-7f3a", "demo-91bc"}, Answers: 2500, Failed: 3, Unreadable: 1, Tables: []history.Table{table("exact match"), table("F1")},
+		F1Right: about(0.69, 0.68, 0.7), F1Wrong: about(0.01, 0, 0.02),
+		Policies: []history.Correlation{{With: "people", Policies: 11, Pearson: &history.Coefficient{R: 0.98, P: 6.6e-8}, Spearman: &history.Coefficient{R: 0.83, P: 0.0015}}},
+	}
+	golden(t, "calibration", Calibration(c, 0.5, Paint{}))
+	c.Tables, c.Policies = append(c.Tables, table("people")), nil
+	c.People = &history.People{Labels: 100, Answers: 60, Tied: 2, Accuracy: about(0.9, 0.8, 0.95), Kappa: &statistics.Estimate{Value: 0.8}}
+	golden(t, "calibration-people", Calibration(c, 0.5, Paint{}))
+	c.Runs, c.Tables[0].With = []string{hostile}, hostile
+	harmless(t, Calibration(c, 0.5, Paint{}))
+}

@@ -18,6 +18,9 @@ func Spec(r config.Run, needs []sizing.Need, p Paint) string {
 	line("policy", "%s at %s, %s, %d candidates, T %g%s", Safe(r.Policy.Model.Model), Safe(r.Policy.Endpoint), Safe(r.Policy.Rendering), r.Policy.Candidates, r.Policy.Temperature, decoding(r.Policy.Decoding))
 	line("grow", "%s questions of %s, samples %v, T %g, %d searches", Count(int64(r.Questions.Count)), Safe(r.Questions.Name), r.Grow.Samples, r.Grow.Temperature, r.Search.Budget)
 	line("rank", "%s; %s trains on the choice of %s", Safe(strings.Join(r.Rankers, ", ")), Safe(r.Strategy.Name), Safe(r.Strategy.Ranker))
+	if r.Judging != (config.Judging{}) {
+		line("judging", "up to %d votes for each ranking and verdict, %s of the steps asked again in reversed order", max(1, r.Judging.Votes), share(int64(1000*r.Judging.Swap), 1000))
+	}
 	line("train", "%s", targets(r.Targets))
 	line("evaluate", "%s questions of %s x %d, judge %s", Count(int64(r.Evaluation.Set.Count)), Safe(r.Evaluation.Set.Name), r.Evaluation.Repetitions, Safe(r.Evaluation.Judge))
 	line("decide", "%s at %g, margin %g, %d generations at most", gateRule(r.Gate.Rule), r.Gate.Level, r.Gate.Margin, r.Generations)
