@@ -30,7 +30,7 @@ func TestAuth(t *testing.T) {
 		}
 	}
 
-	ratchet(t.Context(), "", "auth", "init", dir).wants(t, exitRefused, "holds 9 keys")
+	ratchet(t.Context(), "", "auth", "init", dir).wants(t, exitRefused, "holds 10 keys")
 	ratchet(t.Context(), "", "auth", "update", dir, "--set", "bus.kinds=shout").wants(t, exitOK, bus.SeedFile(dir, "shout"))
 	if again := read(t, bus.SeedFile(dir, bus.RoleRollout)); again != seed {
 		t.Error("update has replaced a key")

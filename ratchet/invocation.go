@@ -116,7 +116,7 @@ func openAs(ctx context.Context, role string, cfg config.Config, wait time.Durat
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil && !errors.Is(err, context.DeadlineExceeded): // it is there
-		return nil, &failure{code: exitUnreachable, err: err, fix: fmt.Sprintf("name the key of role %s with --set bus.nkey_file=FILE; `ratchet up` keeps it in up.directory/users", role)}
+		return nil, &failure{code: exitUnreachable, err: err, fix: fmt.Sprintf("name the key of role %s with --set bus.nkey_file=FILE; `ratchet up` keeps it in up.directory/users, and `ratchet auth update` makes those that an upgrade brings", role)}
 	case err != nil:
 		return nil, &failure{
 			code: exitUnreachable, err: fmt.Errorf("no bus at %s (waited %s)", cfg.Bus.URL, wait),

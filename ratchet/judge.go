@@ -9,7 +9,9 @@ import (
 )
 
 type judgeCommand struct {
-	Calibrate calibrateCommand `cmd:"" help:"Hold the judge's verdicts against exact match, F1 and people's labels."`
+	Calibrate calibrateCommand   `cmd:"" help:"Hold the judge's verdicts against exact match, F1 and people's labels."`
+	Export    judgeExportCommand `cmd:"" help:"Write a sheet for people: outputs to rank, or answers to label."`
+	Import    judgeImportCommand `cmd:"" help:"Publish people's rankings from a filled sheet, as feedback of the ranker human."`
 }
 
 type calibrateCommand struct {

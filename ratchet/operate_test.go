@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,13 +26,27 @@ type installation struct {
 	t     *testing.T
 	flags []string
 	conn  *bus.Conn
+	// config is how to reach the bus.
+	config config.Bus
 }
 
 func newInstallation(t *testing.T) installation {
 	t.Helper()
-	url, blobs := devstack.TestNATS(t), "file://"+t.TempDir()
+	return installationOn(t, devstack.TestNATS(t), "")
+}
+
+// guarded is one on a server that knows roles by their keys.
+func guarded(t *testing.T, url, keys string) installation {
+	t.Helper()
+	return installationOn(t, url, bus.SeedFile(keys, "{role}"))
+}
+
+func installationOn(t *testing.T, url, key string) installation {
+	t.Helper()
+	blobs := "file://" + t.TempDir()
 	cfg := config.Default()
 	cfg.Bus = devstack.TestConfig(url)
+	cfg.Bus.NKeyFile = key
 	cfg.Blob.URL = blobs
 	env, err := app.Open(t.Context(), "coordinator", cfg, io.Discard)
 	if err != nil {
@@ -47,12 +62,24 @@ func newInstallation(t *testing.T) installation {
 		}
 		env.Close()
 	})
-	return installation{t: t, conn: env.Bus, flags: []string{"--set", "bus.url=" + url, "--set", "blob.url=" + blobs, "--no-input"}}
+	flags := []string{"--set", "bus.url=" + url, "--set", "blob.url=" + blobs, "--set", "bus.nkey_file=" + key, "--no-input"}
+	return installation{t: t, conn: env.Bus, config: cfg.Bus, flags: flags}
+}
+
+// as connects in a role.
+func (i installation) as(role string) *bus.Conn {
+	i.t.Helper()
+	conn, err := bus.Connect(i.t.Context(), i.config, bus.Options{Role: role})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.t.Cleanup(conn.Close)
+	return conn
 }
 
 func (i installation) ratchet(args ...string) outcome {
 	i.t.Helper()
-	return ratchet(i.t.Context(), "", append(args, i.flags...)...)
+	return ratchet(i.t.Context(), "", append(slices.Clone(i.flags), args...)...) // what a call says of its own comes last, and counts
 }
 
 // submit submits until the coordinator answers.

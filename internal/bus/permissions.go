@@ -22,6 +22,9 @@ const (
 	RoleKeeper = "keeper"
 	// RoleObserver looks and changes nothing.
 	RoleObserver = "observer"
+	// RoleHuman is the command `ratchet` where it imports people's rankings: it gives feedback in the name of the ranker
+	// human, and does nothing else.
+	RoleHuman = "human"
 	// RoleWorker is any plug-in of a task kind that is none of ours.
 	RoleWorker = "worker"
 )
@@ -73,6 +76,7 @@ func Roles(cfg config.Config) ([]Role, error) {
 		)),
 		confined(RoleRank, slices.Concat(rankers(cfg.Rank.Rankers), specs())),
 		observer(),
+		human(),
 		plugIn(cfg),
 	}
 	return namedPlugIns(cfg, roles)
@@ -141,6 +145,13 @@ func observer() Role {
 	return r
 }
 
+// human looks at what it ranks, and takes nothing from a queue: people are asked by a sheet.
+func human() Role {
+	return confined(RoleHuman, slices.Concat(
+		writes(familyFeedback, RoleHuman, ">"), look(Trajectories, subject(familyTrajectory, "*.*.*", purposeGrow, ">")), specs(),
+	))
+}
+
 // plugIn is a worker of any kind that is none of ours and that nobody has named.
 func plugIn(cfg config.Config) Role {
 	r := confined(RoleWorker, slices.Concat(serve("*"), specs(), writes(familyResult, ">")))
@@ -160,6 +171,9 @@ func namedPlugIns(cfg config.Config, roles []Role) ([]Role, error) {
 	add := func(setting, name string, publish []string) error {
 		i := slices.IndexFunc(roles, func(r Role) bool { return r.Name == name })
 		switch {
+		case name == RoleHuman && setting == "bus.rankers": // a page, say, that asks people as trajectories come
+			roles[i].Publish, roles[i].Subscribe = sorted(append(roles[i].Publish, publish...)), append(roles[i].Subscribe, foreignInbox)
+			return nil
 		case i >= 0 && i < ours:
 			return fmt.Errorf("%s: %q is the name of a role of Ratchet's; give the plug-in another", setting, name)
 		case i >= 0:

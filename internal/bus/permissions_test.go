@@ -89,8 +89,8 @@ type trial struct {
 
 const (
 	streamers = "coordinator trainer-bridge evaluator ratchet keeper"
-	everybody = streamers + " rollout-worker rank-worker observer worker shout brief strict"
-	workers   = "trainer-bridge evaluator rollout-worker rank-worker worker shout brief strict"
+	everybody = streamers + " rollout-worker rank-worker observer human worker shout brief strict"
+	workers   = "trainer-bridge evaluator rollout-worker rank-worker human worker shout brief strict"
 	next      = `{"batch":1,"no_wait":true}`
 )
 
@@ -102,6 +102,7 @@ var trials = []trial{
 	{what: "publish a trajectory", subject: "ratchet.v1.trajectory.r.0.own.grow.q.0", may: "rollout-worker keeper"},
 	{what: "publish feedback of `llm`", subject: "ratchet.v1.feedback.llm.r.0.own.grow.q.0", may: "rank-worker keeper"},
 	{what: "publish feedback of `brief`", subject: "ratchet.v1.feedback.brief.r.0.own.grow.q.0", may: "brief keeper"},
+	{what: "publish feedback of `human`", subject: "ratchet.v1.feedback.human.r.0.own.grow.q.0", may: "human keeper"},
 	{what: "publish a verdict of `llm`", subject: "ratchet.v1.verdict.llm.r.0.own.eval.q.0", may: "evaluator keeper"},
 	{what: "publish a verdict of `strict`", subject: "ratchet.v1.verdict.strict.r.0.own.eval.q.0", may: "strict keeper"},
 	{what: "publish a result of `shout`", subject: "ratchet.v1.result.shout.r.0.a", may: "worker shout keeper"},
@@ -137,9 +138,10 @@ var trials = []trial{
 	{what: "settle a trajectory that `llm` ranks", subject: "$JS.ACK._.h.TRAJECTORIES.rank-llm.1.9.9.1.0", unanswered: true, may: "rank-worker"},
 
 	{what: "look into a journal", subject: "$JS.API.DIRECT.GET.STEPS", data: `{"seq":1}`, may: "coordinator ratchet rollout-worker observer keeper"},
-	{what: "look for a trajectory", subject: "$JS.API.DIRECT.GET.TRAJECTORIES.ratchet.v1.trajectory.r.0.own.grow.q.0", may: streamers + " rollout-worker rank-worker brief observer"},
+	{what: "look for a trajectory", subject: "$JS.API.DIRECT.GET.TRAJECTORIES.ratchet.v1.trajectory.r.0.own.grow.q.0", may: streamers + " rollout-worker rank-worker human brief observer"},
 	{what: "settle a replay for `llm`", subject: "$JS.ACK.TASKS.rank-llm.1.9.9.1.0", unanswered: true, may: "rank-worker"},
 	{what: "look for feedback of `llm`", subject: "$JS.API.DIRECT.GET.FEEDBACK.ratchet.v1.feedback.llm.r.0.own.grow.q.0", may: "coordinator trainer-bridge ratchet rank-worker observer keeper"},
+	{what: "look for feedback of `human`", subject: "$JS.API.DIRECT.GET.FEEDBACK.ratchet.v1.feedback.human.r.0.own.grow.q.0", may: "coordinator trainer-bridge ratchet human observer keeper"},
 	{what: "look for a verdict of `llm`", subject: "$JS.API.DIRECT.GET.VERDICTS.ratchet.v1.verdict.llm.r.0.own.eval.q.0", may: "coordinator evaluator ratchet observer keeper"},
 	{what: "look for a decision", subject: "$JS.API.DIRECT.GET.EVALS.ratchet.v1.eval.r.1.own.decision-1", may: "coordinator evaluator ratchet observer keeper"},
 	{what: "look into the task queue", subject: "$JS.API.DIRECT.GET.TASKS", data: `{"seq":1}`, may: "coordinator ratchet observer keeper"},

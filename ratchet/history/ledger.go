@@ -324,7 +324,7 @@ func (l *ledger) check(g group, e *Entry) {
 	if g.purpose == pb.Purpose_PURPOSE_EVAL {
 		l.checkVerdicts(e, wrong)
 	} else if l.left[stage{g.generation, pb.Phase_PHASE_RANK}] {
-		if got := total(e.Feedback) + muted(e.Mute, "rank-"); got < l.ranked[g.generation] {
+		if got := required(e, l.ranked[g.generation]); got < l.ranked[g.generation] {
 			wrong("%d of %d feedback are missing though the phase was left", l.ranked[g.generation]-got, l.ranked[g.generation])
 		}
 	}
@@ -361,14 +361,26 @@ func total(counts map[string]int64) int64 {
 	return sum
 }
 
-func muted(counts map[string]int64, prefix string) int64 {
-	var sum int64
-	for kind, n := range counts {
-		if strings.HasPrefix(kind, prefix) {
-			sum += n
+// required counts, of the feedback that there is or that is mute, what can be that of the rankers whose feedback a phase
+// waited for: as many rankers as make up the expected number, those that have said most. Another one's, a person's for
+// instance, stands for none of theirs.
+func required(e *Entry, expected int64) (got int64) {
+	if e.Completed == 0 {
+		return 0
+	}
+	said := maps.Clone(e.Feedback)
+	for kind, n := range e.Mute {
+		if ranker, ok := strings.CutPrefix(kind, "rank-"); ok {
+			said[ranker] += n
 		}
 	}
-	return sum
+	counts := slices.Sorted(maps.Values(said))
+	slices.Reverse(counts)
+	rankers := (expected + e.Completed - 1) / e.Completed
+	for _, n := range counts[:min(int(rankers), len(counts))] {
+		got += n
+	}
+	return got
 }
 
 // compareTargets puts own first and students in the order of their names.

@@ -45,6 +45,9 @@ func TestFormulas(t *testing.T) {
 		if err != nil || rows[0].Cell("a") != Fit(text) {
 			t.Errorf("%q came back as %v, %v", text, rows, err)
 		}
+		if saved := restored(strings.TrimPrefix(raw[1][0], apostrophe)); !Same(rows[0].Cell("a"), text) || !Same(saved, text) || Same(saved+"x", text) {
+			t.Errorf("%q is not known again, or not where a spreadsheet has eaten the apostrophe", text)
+		}
 	}
 }
 

@@ -63,4 +63,10 @@ func neutral(cell string) string {
 	return cell
 }
 
+// Same tells whether a cell that was read is a text that was written. Some spreadsheets (Gnumeric) take the apostrophe for a
+// mark of their own and save the cell without it.
+func Same(cell, text string) bool {
+	return strings.TrimLeft(cell, apostrophe) == strings.TrimLeft(Fit(text), apostrophe)
+}
+
 func restored(cell string) string { return strings.TrimPrefix(cell, apostrophe) }
