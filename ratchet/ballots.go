@@ -247,7 +247,10 @@ func (p *paper) ranking(s *choice.Step) (*pb.StepRanking, error) {
 		where = ballots[0].Row
 	}
 	slots := s.Shuffled(0)
-	r.Ranking, r.Slots, r.RankedBy = make([]int32, len(slots)), slots, pb.RankedBy_RANKED_BY_RANKER
+	r.Ranking = make([]int32, len(slots))
+	if !s.Single() {
+		r.Slots, r.RankedBy = slots, pb.RankedBy_RANKED_BY_RANKER
+	}
 	seen := map[int32]bool{}
 	for _, b := range ballots {
 		switch {

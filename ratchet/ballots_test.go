@@ -147,6 +147,22 @@ func TestSheetInOrder(t *testing.T) {
 	}
 }
 
+// TestNothingToRank: a run that waits for people waits for a trajectory without any choice too; its row is filled in already.
+func TestNothingToRank(t *testing.T) {
+	t.Parallel()
+	i, dir, _ := running(t)
+	id := i.grownBy(answersAtOnce{alike: true}, "first", pb.Purpose_PURPOSE_GROW, "pool-8", 0)
+	i.ratchet("judge", "export", "first", "--csv", filepath.Join(dir, "few.csv"), "--sample", "3").wants(t, exitOK, "2 trajectories  12 rows")
+	file := filepath.Join(dir, "all.csv")
+	i.ratchet("judge", "export", "first", "--csv", file).wants(t, exitOK, "3 trajectories  13 rows")
+	i.ratchet("judge", "import", "first", file).wants(t, exitOK, "published 1 feedback of human; 0 were there already, 2 trajectories have no rank")
+	for _, s := range i.feedback("human", id).GetSteps() {
+		if s.GetRankedBy() != pb.RankedBy_RANKED_BY_SINGLE || !slices.Equal(s.GetRanking(), []int32{0}) {
+			t.Errorf("%v, want nothing to rank", s)
+		}
+	}
+}
+
 // TestWrongSheets: nothing is published of a sheet in which anything is wrong, and its line is named.
 func TestWrongSheets(t *testing.T) {
 	t.Parallel()
@@ -182,6 +198,11 @@ func TestWrongSheets(t *testing.T) {
 		"sorted in part": {set("output", "other"), "the output is not that of candidate"},
 		"another seed":   {set("seed", "2"), `seed "2"`},
 		"long reason":    {set("why", strings.Repeat("x", 5000)), "why has 5000 bytes"},
+		"a row is gone": {func(row map[string]string) {
+			for name := range row {
+				row[name] = ""
+			}
+		}, "has 2 rows"},
 		"no step at all": {set("step", ""), `step ""`},
 		"twice the first": {func(row map[string]string) {
 			row["rank"] = map[string]string{"1": "2", "2": "3", "3": "1"}[row["rank"]]

@@ -11,11 +11,14 @@ import (
 
 // answersAtOnce is a policy that writes three outputs for each step, and does not search: decision and answer differ, the
 // two checks do not. The third answer has no thoughts. What it writes would be a formula, in a sheet.
-type answersAtOnce struct{}
+type answersAtOnce struct{ alike bool } // alike: all outputs are the first
 
-func (answersAtOnce) Sample(_ context.Context, r agent.Request) (agent.Samples, error) {
+func (m answersAtOnce) Sample(_ context.Context, r agent.Request) (agent.Samples, error) {
 	var out agent.Samples
 	for i, thoughts := range []string{"=first", "+second", ""} {
+		if m.alike {
+			i, thoughts = 0, "=first"
+		}
 		text := "ACTION_SELECTED: Command = Check_Answer(passed=True)  # [END]"
 		switch r.Kind {
 		case pb.StepKind_STEP_KIND_DECISION:
@@ -38,13 +41,18 @@ const stepDecision, stepAnswer = 0, 1
 // grown puts a completed trajectory on the bus.
 func (i installation) grown(run string, purpose pb.Purpose, question string, sample int32) *pb.Identity {
 	i.t.Helper()
+	return i.grownBy(answersAtOnce{}, run, purpose, question, sample)
+}
+
+func (i installation) grownBy(policy answersAtOnce, run string, purpose pb.Purpose, question string, sample int32) *pb.Identity {
+	i.t.Helper()
 	limits := &pb.Limits{Searches: 5, Results: 3, CallMs: 60_000, SearchMs: 60_000, TrajectoryMs: 600_000}
 	id := &pb.Identity{Run: run, Generation: 1, Target: "own", Purpose: purpose, Question: question, Sample: sample}
 	out := &pb.Trajectory{
 		Identity: id, Policy: &pb.Policy{Name: "own-0123456789", Rendering: pb.Rendering_RENDERING_BARE}, Limits: limits,
 		Question: "=What is the capital of France?", Outcome: pb.Outcome_OUTCOME_COMPLETED,
 	}
-	a := &agent.Agent{Model: answersAtOnce{}, Tool: answersAtOnce{}, Settings: agent.Settings{
+	a := &agent.Agent{Model: policy, Tool: policy, Settings: agent.Settings{
 		Rendering: pb.Rendering_RENDERING_BARE, Limits: limits, Sampling: &pb.Sampling{Candidates: 3, Temperature: 0.5, MaxTokens: 64, Resamples: 1},
 	}}
 	state := agent.NewState(out.GetQuestion(), limits)

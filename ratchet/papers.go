@@ -146,7 +146,12 @@ func (c *judgeExportCommand) rankings(ctx context.Context, s *session, _ config.
 			n.Broken++
 			continue
 		}
-		if rows := paperOf(t, steps, c.Seed, out); rows > 0 {
+		rows := paperOf(t, steps, c.Seed, out)
+		if rows == 0 && len(steps) > 0 && c.Sample == 0 {
+			// Nothing to decide, but a run that waits for people waits for this too: one row, filled in.
+			rows = stepOf(t, steps[0], "1", c.Seed, out)
+		}
+		if rows > 0 {
 			n.Trajectories, n.Rows = n.Trajectories+1, n.Rows+rows
 		}
 		if n.Trajectories == c.Sample && c.Sample > 0 {
@@ -156,19 +161,23 @@ func (c *judgeExportCommand) rankings(ctx context.Context, s *session, _ config.
 	return n, out.Close()
 }
 
-// paperOf writes one trajectory's rows, if there is anything to rank. The state stands at a step's first output only.
+// paperOf writes one trajectory's rows. The state stands at a step's first output only.
 func paperOf(t *pb.Trajectory, steps []*choice.Step, seed uint64, out *sheet.Writer) (rows int) {
 	for _, s := range steps {
-		if s.Single() {
-			continue
+		if !s.Single() {
+			rows += stepOf(t, s, "", seed, out)
 		}
-		state := visible(s.Prompt)
-		for _, candidate := range s.Shuffled(0) {
-			out.Row("", visible(s.GetCandidates()[candidate].GetText()), state, agent.KindName(s.GetKind()), visible(t.GetQuestion()), "",
-				bus.IDTokens(t.GetIdentity()), fmt.Sprint(s.GetIndex()), fmt.Sprint(candidate), strconv.FormatUint(seed, 10))
-			state = ""
-			rows++
-		}
+	}
+	return rows
+}
+
+func stepOf(t *pb.Trajectory, s *choice.Step, rank string, seed uint64, out *sheet.Writer) (rows int) {
+	state := visible(s.Prompt)
+	for _, candidate := range s.Shuffled(0) {
+		out.Row(rank, visible(s.GetCandidates()[candidate].GetText()), state, agent.KindName(s.GetKind()), visible(t.GetQuestion()), "",
+			bus.IDTokens(t.GetIdentity()), fmt.Sprint(s.GetIndex()), fmt.Sprint(candidate), strconv.FormatUint(seed, 10))
+		state = ""
+		rows++
 	}
 	return rows
 }

@@ -21,3 +21,16 @@ func TestChecksWithoutComments(t *testing.T) {
 		t.Errorf("%v, want the one with comments first, and the reason", ranking)
 	}
 }
+
+// TestBallots: what is compared with a ranking obeys the rule too.
+func TestBallots(t *testing.T) {
+	t.Parallel()
+	s := &Step{empty: []bool{true, false, false}}
+	r := &pb.StepRanking{
+		Ranking: []int32{0, 2, 1}, Votes: []*pb.Ballot{{Ranking: []int32{0, 1, 2}}, {}}, Swapped: &pb.Ballot{Ranking: []int32{2, 0, 1}},
+	}
+	s.EmptyLast(r)
+	if !slices.Equal(r.GetRanking(), []int32{2, 1, 0}) || !slices.Equal(r.GetVotes()[0].GetRanking(), []int32{1, 2, 0}) || !slices.Equal(r.GetSwapped().GetRanking(), []int32{2, 1, 0}) {
+		t.Errorf("%v, want candidate 0 last everywhere", r)
+	}
+}
