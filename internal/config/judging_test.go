@@ -13,6 +13,11 @@ func TestJudging(t *testing.T) {
 	if err != nil || strings.Contains(string(text), "judging") {
 		t.Errorf("%s, %v: runs submitted before there was judging lose their names", text, err)
 	}
+	run, back := DefaultRun(), Run{}
+	run.Judging = Judging{Votes: 3, Swap: 0.1}
+	if text, err = json.Marshal(run); err != nil || json.Unmarshal(text, &back) != nil || back.Judging != run.Judging {
+		t.Errorf("%s comes back as %+v (%v)", text, back.Judging, err)
+	}
 	for _, c := range []struct {
 		Judging
 		wrong string
