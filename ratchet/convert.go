@@ -60,9 +60,12 @@ func (c *convertCommand) Run(ctx context.Context, in *invocation) error {
 	job := &conversion{convertCommand: c, in: in, options: interchange.Options{
 		Ranker: c.Ranker, Judge: c.Judge, Pairs: interchange.Pairs(c.Pairs), Rendering: renderingOf(c.Rendering),
 	}}
-	ready := job.ofRun
+	ready, ofOther := job.ofRun, c.From != "auto" || c.Skip
 	if c.Source == "-" || strings.ContainsAny(c.Source, `./\`) {
-		ready = job.ofFile
+		ready, ofOther = job.ofFile, c.Generation >= 0 || c.Target != "" || c.Purpose != "grow"
+	}
+	if ofOther {
+		return usage(errors.New("--generation, --target and --purpose are of a run, --from and --skip of a file"), "a file's name has a dot or a slash in it")
 	}
 	done, err := ready(ctx)
 	if err != nil {
@@ -175,7 +178,7 @@ func (c *conversion) trajectories(ctx context.Context, s *session, e *interchang
 			err = e.Record(&interchange.Record{Trajectory: story.Trajectory, Feedback: story.Feedback, Verdicts: story.Verdicts})
 		}
 		if err != nil && !c.skip(err, errors.Is(err, bus.ErrRejected)) {
-			return err
+			return usageOf(err)
 		}
 	}
 	return nil
@@ -248,8 +251,11 @@ func (c *conversion) skippable(err error) bool {
 
 // usageOf says what to do about a record that cannot be read.
 func usageOf(err error) error {
-	if errors.As(err, new(*interchange.Error)) {
+	switch {
+	case errors.As(err, new(*interchange.Error)):
 		return usage(err, "mend the file, or add --skip to go on without what cannot be read")
+	case errors.Is(err, interchange.ErrSeveral):
+		return usage(err, "")
 	}
 	return err
 }

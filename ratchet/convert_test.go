@@ -118,6 +118,9 @@ func TestConvertARun(t *testing.T) {
 	i.ratchet("convert", "first", "--to", "verifiers", "--purpose", "eval").wants(t, exitOK, `"stop_condition":"agent_error"`)
 	i.ratchet("convert", "first", "--to", "react", "--generation", "2").wants(t, exitNotFound, "nothing to convert")
 
+	both := i.ratchet("convert", "first", "--to", "trajectories")
+	ratchet(t.Context(), both.out, "convert", "-", "--to", "preference").wants(t, exitUsage, "say with --ranker whose word counts")
+
 	pairs := filepath.Join(dir, "pairs.jsonl")
 	i.ratchet("convert", "first", "--to", "preference", "-f", pairs).wants(t, exitOK, "preference  18 lines")
 	i.ratchet("convert", "first", "--to", "preference", "-f", pairs).wants(t, exitRefused, "is there already")
@@ -169,6 +172,8 @@ func TestConvertAFile(t *testing.T) {
 		t.Errorf("%d examples", n)
 	}
 	convert(examples.out, "-", "--to", "messages").wants(t, exitOK, `{"messages":[{"role":"user"`)
+	convert("", react, "--to", "react", "--generation", "1").wants(t, exitUsage, "are of a run")
+	convert("", "others", "--to", "react", "--skip").wants(t, exitUsage, "are of a run")
 	convert(examples.out, "-", "--to", "react").wants(t, exitUsage, "one example is one step without its candidates")
 	convert("", react, "--to", "preference").wants(t, exitOK, "left out: 3 steps that the imported text does not tell of")
 	convert("", filepath.Join(dir, "none.jsonl"), "--to", "react").wants(t, exitNotFound, "open what to convert")

@@ -198,7 +198,7 @@ func TestWhoseWord(t *testing.T) {
 	other.Ranker = "human"
 	r.Feedback = append(r.Feedback, other)
 	for _, form := range []Form{Preference, Atropos, PromptCompletion, Verifiers} {
-		if err := NewEncoder(form, &bytes.Buffer{}, Options{}).Record(r); err == nil || !strings.Contains(err.Error(), `["human" "llm"] have all spoken: say with --ranker`) {
+		if err := NewEncoder(form, &bytes.Buffer{}, Options{}).Record(r); err == nil || !strings.Contains(err.Error(), `several have spoken: ["human" "llm"]; say with --ranker`) {
 			t.Errorf("%s: %v", form, err)
 		}
 	}

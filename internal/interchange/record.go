@@ -2,6 +2,7 @@ package interchange
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -64,6 +65,9 @@ func usable(step *pb.Step, candidate int32) bool {
 		step.GetCandidates()[candidate].GetParseError() == ""
 }
 
+// ErrSeveral means: several rankers or judges have spoken of a trajectory, and the options do not say whose word counts.
+var ErrSeveral = errors.New("several have spoken")
+
 // feedback is that of the ranker that counts, nil if there is none.
 func (o Options) feedback(r *Record) (*pb.Feedback, error) {
 	return only(r.Feedback, o.Ranker, (*pb.Feedback).GetRanker, "--ranker")
@@ -81,7 +85,7 @@ func only[T any](all []*T, named string, name func(*T) string, flag string) (*T,
 			names = append(names, name(one))
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("%q have all spoken: say with %s whose word counts", slices.Compact(names), flag)
+		return nil, fmt.Errorf("%w: %q; say with %s whose word counts", ErrSeveral, slices.Compact(names), flag)
 	}
 	for _, one := range all {
 		if named == "" || name(one) == named {
