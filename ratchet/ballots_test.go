@@ -74,7 +74,7 @@ func running(t *testing.T) (i installation, dir string, ids []*pb.Identity) {
 	i.ratchet("init", dir).wants(t, exitOK, "run.yaml")
 	i.submit(filepath.Join(dir, "run.yaml"), "--name", "first").wants(t, exitOK, "first")
 	const grow = pb.Purpose_PURPOSE_GROW
-	return i, dir, []*pb.Identity{i.grown("first", grow, "pool-7", 0), i.grown("first", grow, "pool-7", 1)}
+	return i, dir, []*pb.Identity{i.played("first", grow, "pool-7", 0), i.played("first", grow, "pool-7", 1)}
 }
 
 // TestRankByHand: a sheet goes out, comes back filled in, and is feedback, once and for ever; what was left out comes later.
@@ -151,7 +151,7 @@ func TestSheetInOrder(t *testing.T) {
 func TestNothingToRank(t *testing.T) {
 	t.Parallel()
 	i, dir, _ := running(t)
-	id := i.grownBy(answersAtOnce{alike: true}, "first", pb.Purpose_PURPOSE_GROW, "pool-8", 0)
+	id := i.playedBy(answersAtOnce{alike: true}, "first", pb.Purpose_PURPOSE_GROW, "pool-8", 0)
 	i.ratchet("judge", "export", "first", "--csv", filepath.Join(dir, "few.csv"), "--sample", "3").wants(t, exitOK, "2 trajectories  12 rows")
 	file := filepath.Join(dir, "all.csv")
 	i.ratchet("judge", "export", "first", "--csv", file).wants(t, exitOK, "3 trajectories  13 rows")
@@ -226,9 +226,9 @@ func TestAnswersByHand(t *testing.T) {
 	t.Parallel()
 	i, dir, _ := running(t)
 	for n := range int32(3) {
-		id := i.grown("first", pb.Purpose_PURPOSE_EVAL, "heldout-q00"+fmt.Sprint(n), 0)
+		id := i.played("first", pb.Purpose_PURPOSE_EVAL, "heldout-q00"+fmt.Sprint(n), 0)
 		v := &pb.Verdict{Identity: id, Judge: "llm", Outcome: pb.Outcome_OUTCOME_COMPLETED, AnswerRight: n > 0, F1: 0.5}
-		i.publish(bus.VerdictSubject("llm", id), id, &pb.Event{Body: &pb.Event_Verdict{Verdict: v}})
+		i.publish(bus.VerdictSubject("llm", id), &pb.Event{Run: "first", Generation: 1, Body: &pb.Event_Verdict{Verdict: v}})
 	}
 	file := filepath.Join(dir, "a.csv")
 	i.ratchet("judge", "export", "first", "--csv", file, "--sheet", "answers").wants(t, exitOK, "3 trajectories  3 rows")
@@ -265,7 +265,7 @@ func TestKeyOfPeople(t *testing.T) {
 	i.submit(filepath.Join(dir, "again", "run.yaml"), "--name", "first").wants(t, exitOK, "first")
 	worker := i
 	worker.conn = i.as(bus.RoleRollout)
-	id := worker.grown("first", pb.Purpose_PURPOSE_GROW, "pool-7", 0)
+	id := worker.played("first", pb.Purpose_PURPOSE_GROW, "pool-7", 0)
 
 	i.ratchet("judge", "import", "first", filled, "--set", "bus.nkey_file="+bus.SeedFile(keys, bus.RoleOperator)).wants(t, exitRefused, "not permitted")
 	i.ratchet("judge", "import", "first", filled).wants(t, exitOK, "published 1 feedback of human")

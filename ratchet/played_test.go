@@ -38,13 +38,13 @@ func (answersAtOnce) Search(context.Context, string, int) ([]*pb.SearchResult, e
 // Steps of such a trajectory that there is something to rank in.
 const stepDecision, stepAnswer = 0, 1
 
-// grown puts a completed trajectory on the bus.
-func (i installation) grown(run string, purpose pb.Purpose, question string, sample int32) *pb.Identity {
+// played puts a completed trajectory on the bus.
+func (i installation) played(run string, purpose pb.Purpose, question string, sample int32) *pb.Identity {
 	i.t.Helper()
-	return i.grownBy(answersAtOnce{}, run, purpose, question, sample)
+	return i.playedBy(answersAtOnce{}, run, purpose, question, sample)
 }
 
-func (i installation) grownBy(policy answersAtOnce, run string, purpose pb.Purpose, question string, sample int32) *pb.Identity {
+func (i installation) playedBy(policy answersAtOnce, run string, purpose pb.Purpose, question string, sample int32) *pb.Identity {
 	i.t.Helper()
 	limits := &pb.Limits{Searches: 5, Results: 3, CallMs: 60_000, SearchMs: 60_000, TrajectoryMs: 600_000}
 	id := &pb.Identity{Run: run, Generation: 1, Target: "own", Purpose: purpose, Question: question, Sample: sample}
@@ -67,14 +67,6 @@ func (i installation) grownBy(policy answersAtOnce, run string, purpose pb.Purpo
 		out.Steps = append(out.Steps, step)
 	}
 	out.Draft, out.Answer = state.Draft(), state.Answer()
-	i.publish(bus.TrajectorySubject(id), id, &pb.Event{Body: &pb.Event_Trajectory{Trajectory: out}})
+	i.publish(bus.TrajectorySubject(id), &pb.Event{Run: run, Generation: 1, Body: &pb.Event_Trajectory{Trajectory: out}})
 	return id
-}
-
-func (i installation) publish(subject string, id *pb.Identity, ev *pb.Event) {
-	i.t.Helper()
-	ev.Run, ev.Generation = id.GetRun(), id.GetGeneration()
-	if _, err := i.conn.Publish(i.t.Context(), subject, ev); err != nil {
-		i.t.Fatal(err)
-	}
 }
