@@ -26,8 +26,8 @@ Thought 2: It is Dally.
 Action 2: Finish[Dally]
 `
 
-// ranked puts a trajectory of a run on the bus, with two candidates in each step, ranked against what went on.
-func (i installation) ranked(run string, sample int32) {
+// grown puts a trajectory of a run on the bus, with two candidates in each step, ranked against what went on.
+func (i installation) grown(run string, sample int32) {
 	i.t.Helper()
 	for r, err := range interchange.Read(interchange.ReAct, "f", strings.NewReader(told)) {
 		if err != nil {
@@ -101,7 +101,7 @@ func TestConvertARun(t *testing.T) {
 	i.ratchet("convert", "first", "--to", "messages").wants(t, exitNotFound, "run first has no mixture yet")
 	i.ratchet("convert", "frist", "--to", "react").wants(t, exitNotFound, `no run "frist"`)
 	for sample := range int32(3) {
-		i.ranked("first", 2-sample)
+		i.grown("first", 2-sample)
 	}
 	other := &pb.Identity{Run: "first", Generation: 1, Target: "own", Purpose: pb.Purpose_PURPOSE_GROW, Question: "pool-7"}
 	i.publish(bus.FeedbackSubject("human", other), &pb.Event{Run: "first", Generation: 1, Body: &pb.Event_Feedback{Feedback: &pb.Feedback{Identity: other, Ranker: "human"}}})
