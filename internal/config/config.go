@@ -145,6 +145,11 @@ type Bridge struct {
 	// Directory is the work space of jobs and checkpoints; a model server must see the same path. Defaults to
 	// ratchet-data/training.
 	Directory string `yaml:"directory"`
+	// Host is where the servers that the deployer command starts listen, {host}: a name of this machine by which the
+	// rollout workers reach it. Defaults to 127.0.0.1.
+	Host string `yaml:"host"`
+	// Ports is the range that these servers may have, such as 8000-8099. Defaults to any that is free.
+	Ports string `yaml:"ports"`
 	// Jobs is how many training jobs run at once. Defaults to 1.
 	Jobs int `yaml:"jobs"`
 	// Reconcile is how often served checkpoints are looked after. Defaults to 15 s.
@@ -200,7 +205,7 @@ func Default() Config {
 		Coordinator: Coordinator{Shard: 4, Window: 1000, Poll: 2 * time.Second},
 		Rollout:     Rollout{Slots: 16, Drain: 20 * time.Second},
 		Rank:        Rank{Rankers: []string{"llm", "perplexity"}, Slots: 8, Drain: 20 * time.Second},
-		Bridge:      Bridge{Directory: "ratchet-data/training", Jobs: 1, Reconcile: 15 * time.Second, Drain: 20 * time.Second},
+		Bridge:      Bridge{Directory: "ratchet-data/training", Host: "127.0.0.1", Jobs: 1, Reconcile: 15 * time.Second, Drain: 20 * time.Second},
 		Evaluator:   Evaluator{Judges: []string{"llm"}, Slots: 8, Drain: 20 * time.Second},
 		Log:         Log{Level: "info"},
 		Up:          Up{Directory: "ratchet-data", Bus: "127.0.0.1:4222", Pocket: "127.0.0.1:7421", PocketSeed: 7},

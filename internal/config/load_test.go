@@ -138,3 +138,26 @@ func TestSecret(t *testing.T) {
 		t.Error("want an error for a missing file")
 	}
 }
+
+func TestPortRange(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text        string
+		first, last int
+		ok          bool
+	}{
+		{"", 0, 0, true},
+		{"8000-8099", 8000, 8099, true},
+		{"8000", 8000, 8000, true},
+		{text: "0-10"},
+		{"9-8", 9, 8, false},
+		{text: "80-"},
+		{text: "a-b"},
+		{text: "1-65536"},
+	} {
+		first, last, ok := Bridge{Ports: c.text}.PortRange()
+		if ok != c.ok || ok && (first != c.first || last != c.last) {
+			t.Errorf("%q is %d-%d, %v", c.text, first, last, ok)
+		}
+	}
+}

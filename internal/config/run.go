@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Run describes one self-improvement run: what `ratchet submit run.yaml` reads. Once submitted it never
 // changes; it lies in the KV bucket `runs` under <name>.spec as JSON, where every role reads it.
@@ -191,14 +194,31 @@ type Target struct {
 
 // Deploy makes a checkpoint a policy.
 type Deploy struct {
-	// Deployer is static (the endpoint already serves it) or vllm-lora. Defaults to vllm-lora.
+	// Deployer is static (the endpoint already serves it), vllm-lora (a running vLLM loads it) or command (the bridge runs
+	// a server for it). Defaults to vllm-lora.
 	Deployer string `yaml:"deployer" json:"deployer"`
-	// Endpoint that serves checkpoints. Defaults to the policy's.
+	// Endpoint that serves checkpoints. Defaults to the policy's; command makes its own.
 	Endpoint string `yaml:"endpoint" json:"endpoint"`
-	// Model is static's template of the served name, with {checkpoint}, {target}, {generation}.
+	// Model is the template of the served name, with {checkpoint}, {target}, {generation}. Static needs it; command's
+	// defaults to {target}-{checkpoint}.
 	Model string `yaml:"model" json:"model,omitempty"`
+	// Command starts a server that stays in the foreground, with {path} (the checkpoint's folder), {host}, {port}, {model},
+	// {checkpoint}, {target}, {generation} filled in. It serves until its generation is neither tried nor promoted.
+	Command []string `yaml:"command" json:"command,omitempty"`
+	// Ready is a path, such as /health, that answers 200 once the server is ready. Defaults to none: then it is ready when
+	// /v1/models lists the model.
+	Ready string `yaml:"ready" json:"ready,omitempty"`
+	// Timeout is how long a checkpoint may take until it is ready; then the run pauses with the reason. Defaults to 15m,
+	// written as nothing, so that runs submitted before there was a choice keep their content and name.
+	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`
 	// Rendering of the trained policy. Defaults to bare.
 	Rendering string `yaml:"rendering" json:"rendering"`
+}
+
+// ReadyWithin is Timeout or its default.
+func (d Deploy) ReadyWithin() time.Duration {
+	const usual = 15 * time.Minute
+	return cmp.Or(time.Duration(d.Timeout), usual)
 }
 
 // Gate decides promotion.

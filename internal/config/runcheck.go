@@ -212,20 +212,6 @@ func (v *check) targets(targets []Target) {
 	}
 }
 
-func (v *check) deploy(r Run) {
-	d := r.Deploy
-	v.oneOf("deploy.deployer", d.Deployer, DeployerStatic, DeployerVLLMLoRA)
-	v.oneOf("deploy.rendering", d.Rendering, RenderingFewShot, RenderingBare)
-	if len(r.Targets) == 0 {
-		return
-	}
-	v.wants("deploy.endpoint", httpURL(d.Endpoint), "the base URL of the server that serves checkpoints")
-	v.noPassword("deploy.endpoint", d.Endpoint, keyByFile)
-	if d.Deployer == DeployerStatic {
-		v.given("deploy.model", d.Model, "name the served model, with {checkpoint}, {target}, {generation}")
-	}
-}
-
 func (v *check) gate(g Gate) {
 	v.oneOf("gate.rule", g.Rule, RuleBootstrap, RulePaper)
 	v.within("gate.level", g.Level, 0.0001, 0.5)

@@ -36,6 +36,7 @@ const (
 
 	DeployerStatic   = "static"
 	DeployerVLLMLoRA = "vllm-lora"
+	DeployerCommand  = "command"
 
 	RuleBootstrap = "bootstrap"
 	RulePaper     = "paper"
@@ -110,7 +111,9 @@ func (r *Run) fill() {
 		r.Strategy.Ranker = cmp.Or(r.Strategy.Ranker, r.Rankers[0])
 	}
 	r.Grow.Temperature = cmp.Or(r.Grow.Temperature, r.Policy.Temperature)
-	r.Deploy.Endpoint = cmp.Or(r.Deploy.Endpoint, r.Policy.Endpoint)
+	if r.Deploy.Deployer != DeployerCommand {
+		r.Deploy.Endpoint = cmp.Or(r.Deploy.Endpoint, r.Policy.Endpoint)
+	}
 	for i := range r.Targets {
 		target := &r.Targets[i]
 		target.Driver = cmp.Or(target.Driver, DriverCommand)

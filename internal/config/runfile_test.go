@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -81,6 +82,11 @@ func TestParseRunErrors(t *testing.T) {
 		{"budget", smallest + "budgets: {calls: -1}\n", "budgets.calls"},
 		{"alias", smallest + "grow: &g {samples: [1]}\n", "want keys and values"},
 		{"static", smallest + "deploy: {deployer: static}\ntargets:\n- {name: own, base: x, command: [a]}\n", "deploy.model: missing"},
+		{"server without command", smallest + "deploy: {deployer: command}\ntargets:\n- {name: own, base: x, command: [a]}\n", "deploy.command: missing"},
+		{"server without a port", smallest + "deploy: {deployer: command, command: [serve, \"{path}\"]}\ntargets:\n- {name: own, base: x, command: [a]}\n", "{port}"},
+		{"server without a checkpoint", smallest + "deploy: {deployer: command, command: [serve, \"{port}\"]}\ntargets:\n- {name: own, base: x, command: [a]}\n", "{path}"},
+		{"server with an endpoint", smallest + "deploy: {deployer: command, endpoint: \"http://h:1/v1\", command: [serve, \"{port}\", \"{path}\"]}\ntargets:\n- {name: own, base: x, command: [a]}\n", "makes its own endpoint"},
+		{"ready is no path", smallest + "deploy: {deployer: command, ready: health}\ntargets:\n- {name: own, base: x, command: [a]}\n", "deploy.ready"},
 		{"empty", "", "questions.path: missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -90,6 +96,15 @@ func TestParseRunErrors(t *testing.T) {
 				t.Errorf("got %v\nwant it to contain %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestOldRunsKeepTheirNames: what can be said of deployment since the first release is not said of a run that does not.
+func TestOldRunsKeepTheirNames(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(DefaultRun().Deploy)
+	if want := `{"deployer":"vllm-lora","endpoint":"","rendering":"bare"}`; err != nil || string(text) != want {
+		t.Errorf("%s (%v), want %s", text, err, want)
 	}
 }
 

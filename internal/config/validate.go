@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,6 +30,9 @@ func (c Config) validate(sources Sources) error {
 	v.noPassword("blob.endpoint", c.Blob.Endpoint, "put the keys into files: blob.access_key_file, blob.secret_key_file")
 	v.oneOf("search.cache", c.Search.Cache, "off", "on", "replay")
 	v.tokens("rank.rankers", c.Rank.Rankers)
+	v.wants("bridge.host", c.Bridge.Host != "", "a name or address of this machine, such as 127.0.0.1")
+	_, _, ok := c.Bridge.PortRange()
+	v.wants("bridge.ports", ok, "a range such as 8000-8099, or nothing for any port that is free")
 	v.tokens("evaluator.judges", c.Evaluator.Judges)
 	v.wants("http.listen", c.HTTP.Listen == "" || hostPort(c.HTTP.Listen), "host:port, or nothing for none")
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -119,4 +123,22 @@ func httpURL(text string) bool {
 func hostPort(text string) bool {
 	_, port, err := net.SplitHostPort(text)
 	return err == nil && port != ""
+}
+
+// PortRange is the ports of Ports, 0 and 0 for any; ok is false for what is no range.
+func (b Bridge) PortRange() (first, last int, ok bool) {
+	if b.Ports == "" {
+		return 0, 0, true
+	}
+	from, to, both := strings.Cut(b.Ports, "-")
+	if !both {
+		to = from
+	}
+	const bits = 16
+	low, err := strconv.ParseUint(from, 10, bits)
+	if err != nil || low == 0 {
+		return 0, 0, false
+	}
+	high, err := strconv.ParseUint(to, 10, bits)
+	return int(low), int(high), err == nil && high >= low
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -79,7 +80,9 @@ func (b *bench) serving() *serving {
 	lora := &vllmLora{
 		shelf: b.shelf(), models: lister{}, http: http.DefaultClient, key: apiKeys(config.LLM{}), log: devstack.TestLog(b),
 	}
-	return &serving{bus: b.bus, spec: b.spec, lora: lora, log: devstack.TestLog(b)}
+	return &serving{bus: b.bus, spec: b.spec, log: devstack.TestLog(b), deployers: deployers{
+		config.DeployerVLLMLoRA: lora, config.DeployerCommand: testProgram(b, b.shelf()),
+	}}
 }
 
 // task is a task of the run as it is delivered the first time.
@@ -120,7 +123,14 @@ func (b *bench) saveState(s runstate.State) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := b.bus.KV(runstate.Bucket).Create(b.Context(), runstate.Key(b.run.Name), data); err != nil {
+	kv, key := b.bus.KV(runstate.Bucket), runstate.Key(b.run.Name)
+	_, last, err := kv.Get(b.Context(), key)
+	if errors.Is(err, bus.ErrNotFound) {
+		_, err = kv.Create(b.Context(), key, data)
+	} else if err == nil {
+		_, err = kv.Update(b.Context(), key, data, last)
+	}
+	if err != nil {
 		b.Fatal(err)
 	}
 }

@@ -9,10 +9,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/ratchet-rl/ratchet/worker"
@@ -24,14 +22,6 @@ const (
 	// stopGrace is how long a job has to save its state and end.
 	stopGrace = 10 * time.Second
 )
-
-// shim runs a trainer so that its end is known even if nobody was there to see it: it waits for the go, which
-// comes after the process has been written down, runs the command, and leaves the exit code in a file.
-// A shim that is killed leaves none: the job did not finish.
-const shim = `read -r go || exit 1
-"$@" </dev/null
-code=$?
-echo "$code" >"$RATCHET_RESULT.tmp" && mv "$RATCHET_RESULT.tmp" "$RATCHET_RESULT"`
 
 // errTimeout is the cause of a job that ran past its target's timeout.
 var errTimeout = errors.New("the job ran past its timeout")
@@ -95,47 +85,9 @@ func (c command) ensureStarted(f folder, j job) error {
 	if err := f.forget("result", "process.json"); err != nil {
 		return err
 	}
-	return c.start(f, j, lock)
-}
-
-// start starts the job in a process group of its own, holding lock.
-func (c command) start(f folder, j job, lock *os.File) error {
-	stdout, err := os.Create(f.path("stdout.log"))
-	if err != nil {
-		return err
-	}
-	defer stdout.Close()
-	stderr, err := os.Create(f.path("stderr.log"))
-	if err != nil {
-		return err
-	}
-	defer stderr.Close()
 	argv := j.argv(f.out())
-	cmd := exec.Command("/bin/sh", append([]string{"-c", shim, "ratchet-job"}, argv...)...)
-	cmd.Env = append(os.Environ(), "RATCHET_RESULT="+f.path("result"))
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.ExtraFiles = []*os.File{lock}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.log.Info("starting the job", "job", j.name, "argv", strings.Join(argv, " "), "folder", string(f))
-	return f.release(cmd)
-}
-
-// release starts the shim, writes its process down and lets it go.
-func (f folder) release(cmd *exec.Cmd) error {
-	shim, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	go cmd.Wait() //nolint:errcheck // reaps it; the outcome is read from the result file
-	defer shim.Close()
-	if err := f.writeProcess(cmd.Process.Pid); err != nil {
-		return err // the shim sees the end of its input and runs nothing
-	}
-	_, err = fmt.Fprintln(shim, "go")
-	return err
+	return f.start(argv, lock)
 }
 
 // await returns once no process of the job lives, passing its progress on.
@@ -183,12 +135,8 @@ func passOn(line []byte, report func(progress)) {
 // stop ends the job's processes, SIGTERM first, and returns cause.
 func (c command) stop(f folder, j job, cause error) error {
 	c.log.Info("stopping the job", "job", j.name, "cause", cause)
-	f.signal(syscall.SIGTERM)
-	if !f.releasedWithin(c.grace) {
-		f.signal(syscall.SIGKILL)
-		if !f.releasedWithin(c.grace) {
-			return fmt.Errorf("its processes outlive SIGKILL (see %s): %w", f.path("process.json"), cause)
-		}
+	if err := f.stop(c.grace); err != nil {
+		return fmt.Errorf("%w: %w", err, cause)
 	}
 	if errors.Is(cause, errTimeout) {
 		return worker.Permanent(fmt.Errorf("%w of %v; %s", cause, j.timeout(), f.stderrTail()))

@@ -26,6 +26,12 @@ import (
 const bridgeDirectory = "RATCHET_TEST_BRIDGE_DIRECTORY"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == serveWord {
+		serveModel(os.Args[2:])
+	}
+	if directory := os.Getenv(deployDirectory); directory != "" {
+		deployFor(directory)
+	}
 	if directory := os.Getenv(bridgeDirectory); directory != "" {
 		j := shellJob(gatedTrainer, directory)
 		_, _ = newCommand(directory, slog.New(slog.DiscardHandler)).Train(context.Background(), j, func(progress) {})

@@ -2,7 +2,10 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
@@ -11,12 +14,20 @@ import (
 	"github.com/ratchet-rl/ratchet/worker"
 )
 
-// serving serves deploy tasks: a checkpoint becomes a policy that answers.
+// askAgain is when a server that is not ready is asked again. A model server takes minutes to start, and that is
+// nobody's failed attempt.
+const askAgain = 2 * time.Second
+
+// serving serves deploy tasks: a checkpoint becomes a policy that answers. One that cannot be made to, or does not for
+// deploy.timeout, is a dead letter: the run pauses with the reason, and its incumbent goes on being served.
 type serving struct {
-	bus  *bus.Conn
-	spec specOf
-	lora *vllmLora
-	log  *slog.Logger
+	bus       *bus.Conn
+	spec      specOf
+	deployers deployers
+	log       *slog.Logger
+
+	mu      sync.Mutex
+	waiting map[string]time.Time // since when, by the subject of the deployment
 }
 
 // handle has a checkpoint served and publishes the policy that it is now.
@@ -37,26 +48,51 @@ func (s *serving) handle(ctx context.Context, t *worker.Task) error {
 	if err != nil {
 		return err
 	}
-	model, err := s.ensure(ctx, spec, t.Generation(), c)
+	served, err := s.ensure(ctx, spec, t.Generation(), c)
 	if err != nil {
-		return err
+		return s.patience(subject, spec.Deploy, t.Delivered, err)
 	}
-	served := policy.WithCheckpoint(policy.New(spec.Policy), model, spec.Deploy.Endpoint, spec.Deploy.Rendering,
+	policy := policy.WithCheckpoint(policy.New(spec.Policy), served.model, served.endpoint, spec.Deploy.Rendering,
 		c.GetId(), target.Candidates)
-	s.log.Info("deployed", "run", t.Run(), "generation", t.Generation(), "target", target.Name, "policy", served.GetName())
+	s.log.Info("deployed", "run", t.Run(), "generation", t.Generation(), "target", target.Name, "policy", policy.GetName())
 	return publish(ctx, s.bus, subject, &pb.Event{
 		Run: t.Run(), Generation: int32(t.Generation()),
 		Body: &pb.Event_Deployment{Deployment: &pb.Deployment{
-			Target: target.Name, Checkpoint: c.GetId(), Policy: served, Deployer: spec.Deploy.Deployer,
+			Target: target.Name, Checkpoint: c.GetId(), Policy: policy, Deployer: spec.Deploy.Deployer,
 		}},
 	})
 }
 
-// ensure has a checkpoint served, if it is not, and returns the name of its model.
-func (s *serving) ensure(ctx context.Context, spec config.Run, generation int, c *pb.Checkpoint) (string, error) {
-	deployer, err := newDeployer(spec.Deploy, s.lora)
-	if err != nil {
-		return "", worker.Permanent(err)
+// patience is what an error means for the task: what is not ready yet is asked again until deploy.timeout is over, and
+// what fails is tried as often as a training job.
+func (s *serving) patience(subject string, c config.Deploy, delivered int, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !isNotYet(err) {
+		delete(s.waiting, subject)
+		if delivered >= maxAttempts {
+			return worker.Permanent(fmt.Errorf("given up at attempt %d: %w", delivered, err))
+		}
+		return err
 	}
-	return deployer.Ensure(ctx, spec.Deploy.Endpoint, generation, c)
+	if _, waits := s.waiting[subject]; !waits {
+		if s.waiting == nil {
+			s.waiting = map[string]time.Time{}
+		}
+		s.waiting[subject] = time.Now()
+	}
+	if time.Since(s.waiting[subject]) < c.ReadyWithin() {
+		return worker.Later(askAgain, err)
+	}
+	delete(s.waiting, subject) // a resumed run waits anew
+	return worker.Permanent(fmt.Errorf("not ready within deploy.timeout (%s): %w", c.ReadyWithin(), err))
+}
+
+// ensure has a checkpoint served, if it is not.
+func (s *serving) ensure(ctx context.Context, spec config.Run, generation int, c *pb.Checkpoint) (served, error) {
+	deployer, err := s.deployers.of(spec.Deploy)
+	if err != nil {
+		return served{}, worker.Permanent(err)
+	}
+	return deployer.Ensure(ctx, order{deploy: spec.Deploy, generation: generation, checkpoint: c})
 }

@@ -1,14 +1,18 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
 	"github.com/ratchet-rl/ratchet/internal/policy"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
@@ -39,6 +43,40 @@ func TestDeploy(t *testing.T) {
 	if d.GetPolicy().GetName() != want.GetName() || d.GetPolicy().GetSampling().GetCandidates() != 16 ||
 		d.GetPolicy().GetRendering() != pb.Rendering_RENDERING_BARE || d.GetDeployer() != "vllm-lora" {
 		t.Errorf("deployment %v, want the policy %v", d, want)
+	}
+}
+
+// TestDeployWaitsOnlySoLong: an endpoint that does not answer is asked again, at no attempt's cost, until deploy.timeout is
+// over; then the task is a dead letter that says so. A resumed run waits anew.
+func TestDeployWaitsOnlySoLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &serving{}
+		const within = time.Minute
+		c, away := config.Deploy{Timeout: config.Duration(within)}, notYet{errors.New("connection refused")}
+		for range 2 {
+			for begin := time.Now(); time.Since(begin) < within; <-time.After(askAgain) {
+				if err := s.patience("own", c, 1, away); bus.IsPermanent(err) {
+					t.Fatalf("given up after %s: %v", time.Since(begin), err)
+				}
+			}
+			err := s.patience("own", c, 1, away)
+			if !bus.IsPermanent(err) || !strings.Contains(err.Error(), "deploy.timeout (1m0s): connection refused") {
+				t.Errorf("error %v, want to be given up with the reason", err)
+			}
+		}
+	})
+}
+
+// TestDeployGivesUp: what fails is tried as often as a training job.
+func TestDeployGivesUp(t *testing.T) {
+	t.Parallel()
+	s := &serving{}
+	for delivered := 1; delivered <= maxAttempts; delivered++ {
+		err := s.patience("own", config.Deploy{}, delivered, errors.New("out of memory"))
+		if bus.IsPermanent(err) != (delivered == maxAttempts) || !strings.Contains(err.Error(), "out of memory") {
+			t.Errorf("attempt %d: error %v, want to be given up at attempt %d", delivered, err, maxAttempts)
+		}
 	}
 }
 
@@ -79,7 +117,7 @@ func TestReconcileLeavesFinishedRuns(t *testing.T) {
 	}
 }
 
-func TestToKeep(t *testing.T) {
+func TestLatest(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		generations []int
@@ -94,8 +132,8 @@ func TestToKeep(t *testing.T) {
 		{[]int{1, 2, 3, 4}, 0, []int{3, 4}},
 	}
 	for _, test := range tests {
-		if got := toKeep(test.generations, test.incumbent); !slices.Equal(got, test.want) {
-			t.Errorf("toKeep(%v, %d) = %v, want %v", test.generations, test.incumbent, got, test.want)
+		if got := latest(test.generations, test.incumbent); !slices.Equal(got, test.want) {
+			t.Errorf("latest(%v, %d) = %v, want %v", test.generations, test.incumbent, got, test.want)
 		}
 	}
 }

@@ -31,7 +31,11 @@
 //     group: nothing is left behind. What it left in {out} is there when it is started again.
 //   - A job that fails is started maxAttempts times at most, one that timed out once, and then is a dead letter
 //     with its exit code and the end of its standard error.
-//   - Model server restarted: the reconciler loads again what it has lost.
+//   - Model server restarted: the reconciler loads again what it has lost. A server of the deployer command that has
+//     ended is started again where it was, also by the next bridge after kill -9 of this one, which finds those that
+//     live; SIGTERM stops them. Only the incumbent and the generation that is tried have servers. See program.
+//   - A deployment that fails is tried maxAttempts times, one that is not ready within deploy.timeout once, and then is a
+//     dead letter: the run pauses with the reason and the server's last words. The incumbent goes on being served.
 //
 // Linux and other Unix systems: jobs are kept apart by flock(2). Bridges on several hosts need directories of
 // their own, or one on a file system whose locks reach across hosts.

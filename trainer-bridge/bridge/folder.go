@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// folder is a job's folder; what is in it: see command.
+// folder is the folder of a program that outlives its bridge, a job's or a server's; what is in it: see command.
 type folder string
 
 // errLocked says that a process of the job lives.
@@ -67,28 +67,23 @@ func (f folder) over() (bool, error) {
 	return true, nil
 }
 
+// releasedWithin waits until no process of the folder lives; it looks once in any case.
 func (f folder) releasedWithin(limit time.Duration) bool {
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(limit); ; {
 		if lock, err := f.lock(); err == nil {
 			_ = lock.Close()
 			return true
 		}
+		if !time.Now().Before(deadline) {
+			return false
+		}
 		<-time.After(lookEvery / 4)
 	}
-	return false
 }
 
 // result is the exit code of a job that has finished, fs.ErrNotExist of one that has not.
 func (f folder) result() (int, error) {
-	data, err := os.ReadFile(f.path("result"))
-	if err != nil {
-		return 0, err
-	}
-	code, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil {
-		return 0, fmt.Errorf("%s: expected an exit code: %w", f.path("result"), err)
-	}
-	return code, nil
+	return f.number("result")
 }
 
 // stderrTail describes the last lines that the job wrote to its standard error.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -50,11 +51,24 @@ func (r *reconciler) run(ctx context.Context) error {
 }
 
 func (r *reconciler) reconcile(ctx context.Context) error {
+	servers, err := r.serving.deployers.servers(ctx) // before the runs: what a run orders from now on is not among them
+	if err != nil {
+		return err
+	}
 	runs, err := r.activeRuns(ctx)
 	if err != nil {
 		return fmt.Errorf("list active runs: %w", err)
 	}
 	var failures []error
+	known := true
+	for _, run := range runs {
+		if err := r.spare(ctx, run, servers); err != nil {
+			failures, known = append(failures, fmt.Errorf("run %s: %w", run.Run, err)), false
+		}
+	}
+	if known { // else it is not certain what the runs need
+		failures = append(failures, servers.retire(ctx))
+	}
 	for _, run := range runs {
 		if err := r.reconcileRun(ctx, run); err != nil {
 			failures = append(failures, fmt.Errorf("run %s: %w", run.Run, err))
@@ -108,7 +122,7 @@ func (r *reconciler) reconcileRun(ctx context.Context, state runstate.State) err
 	}
 	var failures []error
 	for target, generations := range deployed {
-		for _, generation := range toKeep(generations, state.Incumbent) {
+		for _, generation := range r.toKeep(spec, state, target, generations) {
 			checkpoint, err := r.checkpoint(ctx, state.Run, generation, target)
 			if err == nil {
 				_, err = r.serving.ensure(ctx, spec, generation, checkpoint)
@@ -140,9 +154,18 @@ func (r *reconciler) deployed(ctx context.Context, run string) (map[string][]int
 	return generations, nil
 }
 
-// toKeep is the latest generations, and the incumbent if it was deployed: it goes on growing while challengers
+// toKeep is the generations of a target that are to be served: a server of its own is there for what is needed, an
+// adapter costs little.
+func (r *reconciler) toKeep(spec config.Run, state runstate.State, target string, generations []int) []int {
+	if _, owns := r.serving.deployers[spec.Deploy.Deployer].(owner); !owns {
+		return latest(generations, state.Incumbent)
+	}
+	return slices.DeleteFunc(slices.Clone(generations), func(g int) bool { return !needed(state, target, g) })
+}
+
+// latest is the latest generations, and the incumbent if it was deployed: it goes on growing while challengers
 // come and go.
-func toKeep(generations []int, incumbent int) []int {
+func latest(generations []int, incumbent int) []int {
 	slices.Sort(generations)
 	generations = slices.Compact(generations)
 	older := max(0, len(generations)-keptGenerations)

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -10,14 +11,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ratchet-rl/ratchet/internal/app"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/worker"
 )
 
 const (
-	buildDeadline  = 6 * time.Hour
-	deployDeadline = 15 * time.Minute
-	// trainDeadline is only a last resort: a job is bounded by its target's timeout.
-	trainDeadline = 30 * 24 * time.Hour
+	buildDeadline = 6 * time.Hour
+	// deploys is how many checkpoints are waited for at once: one that never gets ready holds up no other.
+	deploys = 8
+	// trainDeadline and deployDeadline are only a last resort: a job is bounded by its target's timeout, a deployment by
+	// deploy.timeout.
+	trainDeadline  = 30 * 24 * time.Hour
+	deployDeadline = 30 * 24 * time.Hour
 )
 
 // Run serves build, train and deploy tasks and keeps the served checkpoints served, until ctx ends.
@@ -35,10 +40,15 @@ func Run(ctx context.Context, env *app.Env) error {
 	trainer := &trainer{
 		bus: env.Bus, blobs: env.Blobs, spec: env.Spec, directory: directory, shelf: shelf, log: env.Log, metrics: metrics,
 	}
-	serving := &serving{
-		bus: env.Bus, spec: env.Spec, log: env.Log,
-		lora: &vllmLora{shelf: shelf, models: env.LLM, http: http.DefaultClient, key: apiKeys(env.Config.LLM), log: env.Log},
+	program, err := newProgram(settings, directory, shelf, probe{env.LLM, http.DefaultClient}, env.Log)
+	if err != nil {
+		return err
 	}
+	serving := &serving{bus: env.Bus, spec: env.Spec, log: env.Log, deployers: deployers{
+		config.DeployerStatic:   static{probe{env.LLM, http.DefaultClient}},
+		config.DeployerVLLMLoRA: &vllmLora{shelf: shelf, models: env.LLM, http: http.DefaultClient, key: apiKeys(env.Config.LLM), log: env.Log},
+		config.DeployerCommand:  program,
+	}}
 	reconciler := &reconciler{
 		bus: env.Bus, spec: env.Spec, serving: serving, every: settings.Reconcile, log: env.Log, metrics: metrics,
 		tidier: &tidier{bus: env.Bus, directory: directory, done: map[string]uint64{}},
@@ -54,7 +64,8 @@ func Run(ctx context.Context, env *app.Env) error {
 	}
 	serve("build", 1, buildDeadline, builder.handle)
 	serve("train", max(settings.Jobs, 1), trainDeadline, trainer.handle)
-	serve("deploy", 1, deployDeadline, serving.handle)
+	serve("deploy", deploys, deployDeadline, serving.handle)
 	group.Go(func() error { return reconciler.run(ctx) })
-	return group.Wait()
+	err = group.Wait()
+	return errors.Join(err, program.StopAll())
 }

@@ -9,26 +9,13 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
-	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
-	"github.com/ratchet-rl/ratchet/worker"
 )
 
-const (
-	// loadTimeout bounds one call that loads an adapter.
-	loadTimeout = 5 * time.Minute
-	// askAgain is when a server that cannot be reached is asked again: a model server takes minutes to start, and
-	// its absence is nobody's failed attempt.
-	askAgain = 10 * time.Second
-)
-
-// models lists what an endpoint serves.
-type models interface {
-	Models(ctx context.Context, endpoint string) ([]string, error)
-}
+// loadTimeout bounds one call that loads an adapter.
+const loadTimeout = 5 * time.Minute
 
 // vllmLora loads checkpoints as LoRA adapters into a running vLLM (or into pocket, which offers the same call):
 // POST /v1/load_lora_adapter, https://docs.vllm.ai/en/stable/features/lora.html. vLLM needs --enable-lora and
@@ -46,34 +33,36 @@ type vllmLora struct {
 }
 
 // Ensure loads the checkpoint unless the endpoint lists it.
-func (d *vllmLora) Ensure(ctx context.Context, endpoint string, _ int, c *pb.Checkpoint) (string, error) {
+func (d *vllmLora) Ensure(ctx context.Context, o order) (served, error) {
+	c, endpoint := o.checkpoint, o.deploy.Endpoint
 	name := c.GetTarget() + "-" + c.GetId()
-	if served, err := d.serves(ctx, endpoint, name); err != nil || served {
-		return name, err
+	s := served{model: name, endpoint: endpoint}
+	if there, err := d.serves(ctx, endpoint, name); err != nil || there {
+		return s, err
 	}
 	folder, err := d.shelf.fetch(ctx, c)
 	if err != nil {
-		return "", err
+		return served{}, err
 	}
 	loading := d.load(ctx, endpoint, name, folder)
-	served, err := d.serves(ctx, endpoint, name)
+	there, err := d.serves(ctx, endpoint, name)
 	switch {
 	case err != nil:
-		return "", err
-	case served:
+		return served{}, err
+	case there:
 		d.log.Info("loaded adapter", "endpoint", endpoint, "model", name, "path", folder)
-		return name, nil
+		return s, nil
 	case loading != nil:
-		return "", loading
+		return served{}, loading
 	}
-	return "", fmt.Errorf("%s accepted the adapter %s but does not list it in /models: "+
+	return served{}, fmt.Errorf("%s accepted the adapter %s but does not list it in /models: "+
 		"is it several servers behind one address?", endpoint, name)
 }
 
 func (d *vllmLora) serves(ctx context.Context, endpoint, name string) (bool, error) {
 	served, err := d.models.Models(ctx, endpoint)
 	if err != nil {
-		return false, worker.Later(askAgain, fmt.Errorf("list models of %s: %w", endpoint, err))
+		return false, notYet{fmt.Errorf("list models of %s: %w", endpoint, err)}
 	}
 	return slices.Contains(served, name), nil
 }
@@ -86,7 +75,7 @@ func (d *vllmLora) load(ctx context.Context, endpoint, name, folder string) erro
 	if err != nil {
 		return err
 	}
-	url := strings.TrimSuffix(strings.TrimSuffix(endpoint, "/"), "/v1") + "/v1/load_lora_adapter"
+	url := root(endpoint) + "/v1/load_lora_adapter"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("load adapter %s: %w", name, err)

@@ -154,7 +154,8 @@ func TestVllmLora(t *testing.T) {
 			if test.fault != nil {
 				test.fault(server, want)
 			}
-			model, err := newTestLora(t, shelf).Ensure(t.Context(), server.endpoint()+test.endless, 1, checkpoint)
+			s, err := newTestLora(t, shelf).Ensure(t.Context(), loraOrder(server.endpoint()+test.endless, checkpoint))
+			model := s.model
 			if len(test.want) == 0 && (err != nil || model != want || !server.serves(want)) {
 				t.Errorf("model %q, error %v, want %q served", model, err, want)
 			}
@@ -178,7 +179,7 @@ func TestVllmLoraRace(t *testing.T) {
 	lora := newTestLora(t, shelf)
 	lora.models = &blindOnce{}
 	server.names = append(server.names, "own-"+checkpoint.GetId())
-	if _, err := lora.Ensure(t.Context(), server.endpoint(), 1, checkpoint); err != nil || server.loads != 1 {
+	if _, err := lora.Ensure(t.Context(), loraOrder(server.endpoint(), checkpoint)); err != nil || server.loads != 1 {
 		t.Errorf("error %v after %d requests, want \"already loaded\" taken as done", err, server.loads)
 	}
 }
@@ -207,7 +208,7 @@ func TestVllmLoraSendsKey(t *testing.T) {
 	}
 	lora := newTestLora(t, shelf)
 	lora.key = apiKeys(config.LLM{KeyFiles: map[string]string{strings.TrimPrefix(server.URL, "http://"): file}})
-	if _, err := lora.Ensure(t.Context(), server.endpoint(), 1, storedCheckpoint(t, shelf)); err != nil {
+	if _, err := lora.Ensure(t.Context(), loraOrder(server.endpoint(), storedCheckpoint(t, shelf))); err != nil {
 		t.Fatal(err)
 	}
 	if server.key != "Bearer sk-test" {
@@ -230,20 +231,57 @@ func TestVllmLoraEchoedKey(t *testing.T) {
 	}
 }
 
-func TestStaticNames(t *testing.T) {
+func loraOrder(endpoint string, c *pb.Checkpoint) order {
+	return order{deploy: config.Deploy{Deployer: config.DeployerVLLMLoRA, Endpoint: endpoint}, generation: 1, checkpoint: c}
+}
+
+// TestStatic: the endpoint must answer, and serve the model if it says what it serves.
+func TestStatic(t *testing.T) {
 	t.Parallel()
-	d, err := newDeployer(config.Deploy{Deployer: "static", Model: "org/{target}-g{generation}-{checkpoint}"}, nil)
-	if err != nil {
-		t.Fatal(err)
+	const want = "org/small-g2-c0ffee"
+	tests := []struct {
+		name   string
+		models []string
+		down   bool
+		ready  string
+		want   string // of a notYet; none means success
+	}{
+		{name: "served", models: []string{"base", want}},
+		{name: "lists nothing"},
+		{name: "another model", models: []string{"base"}, want: `serves ["base"]`},
+		{name: "another model, but ready", models: []string{"base"}, ready: "/v1/models"},
+		{name: "not ready", ready: "/health", want: "answers 404"},
+		{name: "nobody there", down: true, want: "connection refused"},
 	}
-	model, err := d.Ensure(t.Context(), "http://127.0.0.1:1/v1", 2, &pb.Checkpoint{Id: "c0ffee", Target: "small"})
-	if want := "org/small-g2-c0ffee"; err != nil || model != want {
-		t.Errorf("model %q, error %v, want %q", model, err, want)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newAdapterServer(t)
+			server.names = test.models
+			if test.down {
+				server.Close()
+			}
+			o := order{generation: 2, checkpoint: &pb.Checkpoint{Id: "c0ffee", Target: "small"}, deploy: config.Deploy{
+				Endpoint: server.endpoint(), Model: "org/{target}-g{generation}-{checkpoint}", Ready: test.ready,
+			}}
+			s, err := static{probe{lister{}, http.DefaultClient}}.Ensure(t.Context(), o)
+			if s.model != want || s.endpoint != server.endpoint() {
+				t.Errorf("%+v, want the model %q at the endpoint", s, want)
+			}
+			if test.want == "" && err != nil || test.want != "" && (!isNotYet(err) || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
 	}
-	for _, c := range []config.Deploy{{Deployer: "static"}, {Deployer: "magic"}} {
-		if _, err := newDeployer(c, nil); err == nil {
-			t.Errorf("deployer %+v was accepted", c)
-		}
+}
+
+func TestUnknownDeployer(t *testing.T) {
+	t.Parallel()
+	if _, err := (deployers{}).of(config.Deploy{Deployer: "magic"}); err == nil {
+		t.Error("a deployer that is none was accepted")
+	}
+	if _, err := (static{}).Ensure(t.Context(), order{}); err == nil {
+		t.Error("static was accepted without a model")
 	}
 }
 
