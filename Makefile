@@ -52,6 +52,8 @@ test-k8s: ## have an API server check the Kubernetes manifests (kubectl in PATH,
 	kubectl apply --server-side --dry-run=server -k k8s/base
 	kubectl apply --server-side --dry-run=server -k k8s/overlays/keda # needs KEDA's resource definitions
 	kubectl apply --server-side --dry-run=server -k k8s/overlays/keys
+	kubectl apply --server-side --dry-run=server -k k8s/overlays/cluster
+	go test -count=1 ./trainer-bridge/bridge/kube # over an API server of its own: KUBEBUILDER_ASSETS is a folder with etcd and kube-apiserver
 
 bench: ## benchmarks: ratios of one run on this machine
 	go test -run '^$$' -bench . -benchtime 2s ./...

@@ -21,6 +21,7 @@ var phrases = []struct{ licence, phrase string }{
 	{"Apache-2.0", "apache license version 2.0"},
 	{"MIT", "permission is hereby granted, free of charge, to any person obtaining a copy"},
 	{"ISC", "permission to use, copy, modify, and distribute this software for any purpose with or without fee"},
+	{"ISC", "permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted, provided that"},
 	{"BSD-3-Clause", "endorse or promote products derived from"},
 	{"BSD-2-Clause", "redistribution and use in source and binary forms"},
 }

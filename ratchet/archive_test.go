@@ -21,7 +21,7 @@ func TestKeepARun(t *testing.T) {
 	i.ratchet("export", "frist", "-f", file).wants(t, exitNotFound, `no run "frist"`)
 	i.ratchet("export", "first", "-f", file).wants(t, exitOK, "4 blobs")
 	i.ratchet("export", "first", "-f", file).wants(t, exitRefused, "is there already")
-	i.ratchet("import", file, "--dry-run").wants(t, exitOK, "trainer's commands")
+	i.ratchet("import", file, "--dry-run").wants(t, exitOK, "commands")
 	i.ratchet("import", file, "--max-bytes", "100").wants(t, exitFailed, "unpacks to more than 100 bytes")
 	i.ratchet("import", filepath.Join(dir, "run.yaml")).wants(t, exitUsage, "no sound archive")
 	elsewhere.ratchet("import", file).wants(t, exitRefused, "not confirmed")

@@ -22,7 +22,7 @@ type importCommand struct {
 func (importCommand) Help() string {
 	return `The file is read to its end and checked before anything is written. A run of the name that is there with other content is
 refused; the very same changes nothing; an import that was cut goes on. An unfinished run goes on where it was: its
-trainer's commands are run here, so look at a stranger's file with --dry-run first.
+trainer's and server's commands are run here, so look at a stranger's file with --dry-run first.
 
     ratchet import demo-7f3a.ratchet --dry-run
     ratchet import demo-7f3a.ratchet`
@@ -43,7 +43,7 @@ func (c *importCommand) Run(ctx context.Context, in *invocation) error {
 		return c.print(in, held)
 	}
 	if !held.State.Finished {
-		what := fmt.Sprintf("let run %s go on here, in %s of generation %d, with the trainer's commands %s",
+		what := fmt.Sprintf("let run %s go on here, in %s of generation %d, with the commands %s",
 			held.Run, held.State.Phase, held.State.Generation, strings.Join(held.Commands(), " "))
 		if err := in.confirm(view.Safe(what)); err != nil {
 			return err
@@ -73,7 +73,7 @@ func (c *importCommand) print(in *invocation, held archive.Contents) error {
 	return in.print(out, []string{held.Run}, func(view.Paint) string {
 		state := "finished"
 		if !held.State.Finished {
-			state = fmt.Sprintf("%s of generation %d, trainer's commands %s", held.State.Phase, held.State.Generation, strings.Join(held.Commands(), " "))
+			state = fmt.Sprintf("%s of generation %d, commands %s", held.State.Phase, held.State.Generation, strings.Join(held.Commands(), " "))
 		}
 		return view.Safe(fmt.Sprintf("run %s  %s  %s", held.Run, state, contents(held.Manifest))) + "\n"
 	})

@@ -314,5 +314,9 @@ func (c Contents) Commands() []string {
 		text, _ := json.Marshal(target.Command) // texts always can be
 		all = append(all, string(text))
 	}
+	if server := c.Spec.Deploy.Command; len(server) > 0 {
+		text, _ := json.Marshal(server)
+		all = append(all, string(text))
+	}
 	return all
 }

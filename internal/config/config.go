@@ -150,11 +150,24 @@ type Bridge struct {
 	Host string `yaml:"host"`
 	// Ports is the range that these servers may have, such as 8000-8099. Defaults to any that is free.
 	Ports string `yaml:"ports"`
+	// Kubernetes is the cluster of the driver and the deployer kubernetes.
+	Kubernetes Kubernetes `yaml:"kubernetes"`
 	// Jobs is how many training jobs run at once. Defaults to 1.
 	Jobs int `yaml:"jobs"`
 	// Reconcile is how often served checkpoints are looked after. Defaults to 15 s.
 	Reconcile time.Duration `yaml:"reconcile"`
 	Drain     time.Duration `yaml:"drain"`
+}
+
+// Kubernetes is where jobs and servers run.
+type Kubernetes struct {
+	// Namespace of the Jobs, Deployments and Services. Empty means that the bridge speaks to no cluster. Defaults to empty.
+	Namespace string `yaml:"namespace"`
+	// Kubeconfig is a file that says how to reach the cluster. Defaults to empty: the ServiceAccount of the bridge's pod.
+	Kubeconfig string `yaml:"kubeconfig"`
+	// Claim is the PersistentVolumeClaim, ReadWriteMany, that the bridge has mounted at bridge.directory; the pods mount it
+	// at the same path. Defaults to checkpoints.
+	Claim string `yaml:"claim"`
 }
 
 // Evaluator settings.
@@ -205,7 +218,7 @@ func Default() Config {
 		Coordinator: Coordinator{Shard: 4, Window: 1000, Poll: 2 * time.Second},
 		Rollout:     Rollout{Slots: 16, Drain: 20 * time.Second},
 		Rank:        Rank{Rankers: []string{"llm", "perplexity"}, Slots: 8, Drain: 20 * time.Second},
-		Bridge:      Bridge{Directory: "ratchet-data/training", Host: "127.0.0.1", Jobs: 1, Reconcile: 15 * time.Second, Drain: 20 * time.Second},
+		Bridge:      Bridge{Directory: "ratchet-data/training", Host: "127.0.0.1", Kubernetes: Kubernetes{Claim: "checkpoints"}, Jobs: 1, Reconcile: 15 * time.Second, Drain: 20 * time.Second},
 		Evaluator:   Evaluator{Judges: []string{"llm"}, Slots: 8, Drain: 20 * time.Second},
 		Log:         Log{Level: "info"},
 		Up:          Up{Directory: "ratchet-data", Bus: "127.0.0.1:4222", Pocket: "127.0.0.1:7421", PocketSeed: 7},

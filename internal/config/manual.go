@@ -2,12 +2,14 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -38,13 +40,20 @@ func ExampleRun(run Run) []byte {
 		runSource, reflect.ValueOf(&filled).Elem(), reflect.ValueOf(&defaults).Elem())
 }
 
-// withOptional names the optional sets, so that their keys are in the manual; they stay commented out.
+// withOptional names the optional parts, so that their keys are in the manual; they stay commented out.
 func withOptional(run Run) Run {
 	if run.Evaluation.Locked == nil {
 		run.Evaluation.Locked = &Source{}
 	}
 	if run.Strategy.Labels == nil {
 		run.Strategy.Labels = &Source{}
+	}
+	if run.Deploy.Kubernetes == nil {
+		run.Deploy.Kubernetes = &Pod{}
+	}
+	run.Targets = slices.Clone(run.Targets) // the caller's stay as they are
+	for i := range run.Targets {
+		run.Targets[i].Kubernetes = cmp.Or(run.Targets[i].Kubernetes, &Pod{})
 	}
 	return run
 }

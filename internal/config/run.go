@@ -182,10 +182,12 @@ type Target struct {
 	Name string `yaml:"name" json:"name"`
 	// Base is what training starts from: whatever the driver understands.
 	Base string `yaml:"base" json:"base"`
-	// Driver is command. Defaults to command.
+	// Driver is command (on the bridge's machine) or kubernetes (as a Job in its cluster). Defaults to command.
 	Driver string `yaml:"driver" json:"driver"`
 	// Command of the driver, with {base}, {manifest}, {out}, {target}, {seed}, {generation} filled in.
 	Command []string `yaml:"command" json:"command,omitempty"`
+	// Kubernetes is the pod that the driver kubernetes runs the command in.
+	Kubernetes *Pod `yaml:"kubernetes" json:"kubernetes,omitempty"`
 	// Timeout of a job. Defaults to 6 h.
 	Timeout Duration `yaml:"timeout" json:"timeout"`
 	// Candidates N when this target's policy is evaluated. Defaults to the policy's.
@@ -194,17 +196,20 @@ type Target struct {
 
 // Deploy makes a checkpoint a policy.
 type Deploy struct {
-	// Deployer is static (the endpoint already serves it), vllm-lora (a running vLLM loads it) or command (the bridge runs
-	// a server for it). Defaults to vllm-lora.
+	// Deployer is static (the endpoint already serves it), vllm-lora (a running vLLM loads it), command (the bridge runs
+	// a server for it) or kubernetes (a Deployment and a Service in the bridge's cluster do). Defaults to vllm-lora.
 	Deployer string `yaml:"deployer" json:"deployer"`
-	// Endpoint that serves checkpoints. Defaults to the policy's; command makes its own.
+	// Endpoint that serves checkpoints. Defaults to the policy's; command and kubernetes make their own.
 	Endpoint string `yaml:"endpoint" json:"endpoint"`
-	// Model is the template of the served name, with {checkpoint}, {target}, {generation}. Static needs it; command's
-	// defaults to {target}-{checkpoint}.
+	// Model is the template of the served name, with {checkpoint}, {target}, {generation}. Static needs it; for command and
+	// kubernetes it defaults to {target}-{checkpoint}.
 	Model string `yaml:"model" json:"model,omitempty"`
 	// Command starts a server that stays in the foreground, with {path} (the checkpoint's folder), {host}, {port}, {model},
-	// {checkpoint}, {target}, {generation} filled in. It serves until its generation is neither tried nor promoted.
+	// {checkpoint}, {target}, {generation} filled in. It serves until its generation is neither tried nor promoted. For
+	// kubernetes it is optional: without one the image's own entrypoint is given vLLM's arguments.
 	Command []string `yaml:"command" json:"command,omitempty"`
+	// Kubernetes is the pod that the deployer kubernetes serves with.
+	Kubernetes *Pod `yaml:"kubernetes" json:"kubernetes,omitempty"`
 	// Ready is a path, such as /health, that answers 200 once the server is ready. Defaults to none: then it is ready when
 	// /v1/models lists the model.
 	Ready string `yaml:"ready" json:"ready,omitempty"`
@@ -215,10 +220,38 @@ type Deploy struct {
 	Rendering string `yaml:"rendering" json:"rendering"`
 }
 
+// Owns tells whether the deployer has servers of its own, one for each checkpoint.
+func (d Deploy) Owns() bool { return d.Deployer == DeployerCommand || d.Deployer == DeployerKubernetes }
+
 // ReadyWithin is Timeout or its default.
 func (d Deploy) ReadyWithin() time.Duration {
 	const usual = 15 * time.Minute
 	return cmp.Or(time.Duration(d.Timeout), usual)
+}
+
+// Pod is what the driver and the deployer kubernetes ask of the cluster. bridge.kubernetes says where.
+type Pod struct {
+	// Image with the program in it, such as vllm/vllm-openai:v0.11.0.
+	Image string `yaml:"image" json:"image"`
+	// GPUs of the pod. Defaults to 0.
+	GPUs int `yaml:"gpus" json:"gpus,omitempty"`
+	// GPU is the resource that GPUs counts. Defaults to nvidia.com/gpu.
+	GPU string `yaml:"gpu" json:"gpu,omitempty"`
+	// CPU and Memory are requested, as Kubernetes writes them (8, 64Gi); memory is the limit too. Default to the namespace's.
+	CPU    string `yaml:"cpu" json:"cpu,omitempty"`
+	Memory string `yaml:"memory" json:"memory,omitempty"`
+	// Nodes are the labels of the nodes that will do.
+	Nodes map[string]string `yaml:"nodes" json:"nodes,omitempty"`
+	// Env is set in the pod. A secret does not belong here, but in Secrets.
+	Env map[string]string `yaml:"env" json:"env,omitempty"`
+	// Secrets are names of Secrets in the namespace, whose keys become environment variables, such as HF_TOKEN. A TrainJob
+	// takes none.
+	Secrets []string `yaml:"secrets" json:"secrets,omitempty"`
+	// Runtime is a ClusterTrainingRuntime of Kubeflow Trainer, such as torch-distributed: then the driver makes a TrainJob
+	// and no Job. Defaults to none.
+	Runtime string `yaml:"runtime" json:"runtime,omitempty"`
+	// Replicas are the nodes of a TrainJob, and the servers behind one Service. Defaults to 1.
+	Replicas int `yaml:"replicas" json:"replicas,omitempty"`
 }
 
 // Gate decides promotion.

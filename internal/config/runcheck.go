@@ -203,8 +203,9 @@ func (v *check) targets(targets []Target) {
 		}
 		names = append(names, t.Name)
 		v.given(path+".base", t.Base, "name what training starts from")
-		v.oneOf(path+".driver", t.Driver, DriverCommand)
-		if t.Driver == DriverCommand && len(t.Command) == 0 {
+		v.oneOf(path+".driver", t.Driver, DriverCommand, DriverKubernetes)
+		v.pod(path+".kubernetes", t.Kubernetes, t.Driver == DriverKubernetes)
+		if len(t.Command) == 0 {
 			v.add(path+".command", "missing", "name the program and its arguments, with {base}, {manifest}, {out}, {target}, {seed}, {generation}")
 		}
 		v.wants(path+".timeout", t.Timeout > 0, "a time greater than 0")

@@ -32,11 +32,14 @@ const (
 	StrategyReST      = "rest"
 	StrategyStar      = "star"
 
-	DriverCommand = "command"
+	DriverCommand    = "command"
+	DriverKubernetes = "kubernetes"
 
 	DeployerStatic   = "static"
 	DeployerVLLMLoRA = "vllm-lora"
 	DeployerCommand  = "command"
+	// DeployerKubernetes is the one that is also a driver's name.
+	DeployerKubernetes = "kubernetes"
 
 	RuleBootstrap = "bootstrap"
 	RulePaper     = "paper"
@@ -111,7 +114,7 @@ func (r *Run) fill() {
 		r.Strategy.Ranker = cmp.Or(r.Strategy.Ranker, r.Rankers[0])
 	}
 	r.Grow.Temperature = cmp.Or(r.Grow.Temperature, r.Policy.Temperature)
-	if r.Deploy.Deployer != DeployerCommand {
+	if !r.Deploy.Owns() {
 		r.Deploy.Endpoint = cmp.Or(r.Deploy.Endpoint, r.Policy.Endpoint)
 	}
 	for i := range r.Targets {

@@ -87,6 +87,11 @@ func TestParseRunErrors(t *testing.T) {
 		{"server without a checkpoint", smallest + "deploy: {deployer: command, command: [serve, \"{port}\"]}\ntargets:\n- {name: own, base: x, command: [a]}\n", "{path}"},
 		{"server with an endpoint", smallest + "deploy: {deployer: command, endpoint: \"http://h:1/v1\", command: [serve, \"{port}\", \"{path}\"]}\ntargets:\n- {name: own, base: x, command: [a]}\n", "makes its own endpoint"},
 		{"ready is no path", smallest + "deploy: {deployer: command, ready: health}\ntargets:\n- {name: own, base: x, command: [a]}\n", "deploy.ready"},
+		{"no image", smallest + "targets:\n- {name: own, base: x, command: [a], driver: kubernetes}\n", "targets[0].kubernetes: missing"},
+		{"pod for nobody", smallest + "targets:\n- {name: own, base: x, command: [a], kubernetes: {image: i}}\n", "nobody reads it"},
+		{"nodes of a job", smallest + "targets:\n- {name: own, base: x, command: [a], driver: kubernetes, kubernetes: {image: i, replicas: 2}}\n", "need runtime"},
+		{"memory", smallest + "targets:\n- {name: own, base: x, command: [a], driver: kubernetes, kubernetes: {image: i, memory: lots}}\n", "such as 64Gi"},
+		{"pod of a server", smallest + "deploy: {deployer: kubernetes}\ntargets:\n- {name: own, base: x, command: [a]}\n", "deploy.kubernetes: missing"},
 		{"empty", "", "questions.path: missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -72,7 +72,7 @@ func (b *bench) shelf() shelf { return shelf{blobs: b.blobs, directory: b.direct
 func (b *bench) trainer() *trainer {
 	return &trainer{
 		bus: b.bus, blobs: b.blobs, spec: b.spec, directory: b.directory, shelf: b.shelf(), log: devstack.TestLog(b),
-		metrics: newMetrics(nil),
+		metrics: newMetrics(nil), drivers: drivers{config.DriverCommand: newCommand(b.directory, devstack.TestLog(b))},
 	}
 }
 

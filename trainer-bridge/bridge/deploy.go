@@ -50,7 +50,8 @@ func (s *serving) handle(ctx context.Context, t *worker.Task) error {
 	}
 	served, err := s.ensure(ctx, spec, t.Generation(), c)
 	if err != nil {
-		return s.patience(subject, spec.Deploy, t.Delivered, err)
+		err = s.patience(subject, spec.Deploy, t.Delivered, err)
+		return s.abandon(ctx, spec, t.Generation(), c, err)
 	}
 	policy := policy.WithCheckpoint(policy.New(spec.Policy), served.model, served.endpoint, spec.Deploy.Rendering,
 		c.GetId(), target.Candidates)
@@ -86,6 +87,18 @@ func (s *serving) patience(subject string, c config.Deploy, delivered int, err e
 	}
 	delete(s.waiting, subject) // a resumed run waits anew
 	return worker.Permanent(fmt.Errorf("not ready within deploy.timeout (%s): %w", c.ReadyWithin(), err))
+}
+
+// abandon ends the server of a deployment that was given up, and returns why it was.
+func (s *serving) abandon(ctx context.Context, spec config.Run, generation int, c *pb.Checkpoint, why error) error {
+	o, owns := s.deployers[spec.Deploy.Deployer].(owner)
+	if !owns || !bus.IsPermanent(why) {
+		return why
+	}
+	if err := o.Abandon(ctx, o.Name(order{deploy: spec.Deploy, generation: generation, checkpoint: c})); err != nil {
+		s.log.Warn("could not end a server that was given up", "err", err) // the reconciler will
+	}
+	return why
 }
 
 // ensure has a checkpoint served, if it is not.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +28,8 @@ type owner interface {
 	Name(o order) string
 	// Servers lists those that there are, by name.
 	Servers(ctx context.Context) ([]string, error)
+	// Abandon ends one that never got ready.
+	Abandon(ctx context.Context, name string) error
 	// Retire ends one and all that is left of it.
 	Retire(ctx context.Context, name string) error
 }
@@ -74,7 +78,7 @@ func (d deployers) of(c config.Deploy) (deployer, error) {
 	if found := d[c.Deployer]; found != nil {
 		return found, nil
 	}
-	return nil, fmt.Errorf("deploy.deployer is %q, which this bridge has not", c.Deployer)
+	return nil, fmt.Errorf("deploy.deployer is %q; expected %s", c.Deployer, strings.Join(slices.Sorted(maps.Keys(d)), ", "))
 }
 
 // static is for an endpoint that serves the checkpoint already, or will by other means.

@@ -28,7 +28,7 @@
 //   - Crash (kill -9) of the bridge during a job: the job goes on; the next bridge on the same directory finds it
 //     by its lock, waits for it and takes its result. See command for how.
 //   - SIGTERM: the job may go on for bridge.drain, then it is stopped, SIGTERM before SIGKILL, with its whole process
-//     group: nothing is left behind. What it left in {out} is there when it is started again.
+//     group: nothing is left behind (a job in a cluster goes on, and is found by its name). What it left in {out} is there when it is started again.
 //   - A job that fails is started maxAttempts times at most, one that timed out once, and then is a dead letter
 //     with its exit code and the end of its standard error.
 //   - Model server restarted: the reconciler loads again what it has lost. A server of the deployer command that has

@@ -6,7 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,17 +20,20 @@ import (
 type driver interface {
 	// Train returns once the job has finished, and the folder that it left the model in. A job is known by its
 	// name: one that runs already is waited for, one that has finished is not run again, whoever started it.
-	// report is called from one goroutine. When ctx ends the job is stopped. Errors that no repetition could
+	// report is called from one goroutine. When ctx ends a job on this machine is stopped. Errors that no repetition could
 	// mend are worker.Permanent.
 	Train(ctx context.Context, j job, report func(progress)) (out string, err error)
 }
 
-// newDriver is the driver of a target.
-func newDriver(name, directory string, log *slog.Logger) (driver, error) {
-	if name == config.DriverCommand {
-		return newCommand(directory, log), nil
+// drivers are those that there are, by their name in the run's file.
+type drivers map[string]driver
+
+// of is the driver of a target.
+func (d drivers) of(name string) (driver, error) {
+	if found := d[name]; found != nil {
+		return found, nil
 	}
-	return nil, fmt.Errorf("targets.driver is %q; expected command", name)
+	return nil, fmt.Errorf("targets.driver is %q; expected %s", name, strings.Join(slices.Sorted(maps.Keys(d)), ", "))
 }
 
 // job is one training of one target on one mixture.
@@ -44,9 +48,11 @@ type job struct {
 }
 
 func newJob(mixture *pb.Mixture, target config.Target, seed uint64, generation int, manifest string) (job, error) {
-	identity, err := json.Marshal([]any{
-		mixture.GetManifestSha256(), target.Name, target.Base, target.Driver, target.Command, seed,
-	})
+	parts := []any{mixture.GetManifestSha256(), target.Name, target.Base, target.Driver, target.Command, seed}
+	if target.Kubernetes != nil { // only then: jobs named before there was a choice keep their names
+		parts = append(parts, target.Kubernetes)
+	}
+	identity, err := json.Marshal(parts)
 	if err != nil {
 		return job{}, fmt.Errorf("name training job: %w", err)
 	}

@@ -33,21 +33,30 @@ func Run(ctx context.Context, env *app.Env) error {
 		return fmt.Errorf("bridge.directory: %w", err)
 	}
 	shelf := shelf{blobs: env.Blobs, directory: directory}
+	cluster, err := openCluster(settings.Kubernetes, directory, env.Log)
+	if err != nil {
+		return err
+	}
 	metrics := newMetrics(env.Metrics.Registry())
 	builder := &builder{
 		bus: env.Bus, blobs: env.Blobs, spec: env.Spec, log: env.Log, partSize: partSize, metrics: metrics,
 	}
 	trainer := &trainer{
 		bus: env.Bus, blobs: env.Blobs, spec: env.Spec, directory: directory, shelf: shelf, log: env.Log, metrics: metrics,
+		drivers: drivers{
+			config.DriverCommand:    newCommand(directory, env.Log),
+			config.DriverKubernetes: jobs{cluster: cluster, directory: filepath.Join(directory, "jobs"), askAgain: askAgain},
+		},
 	}
 	program, err := newProgram(settings, directory, shelf, probe{env.LLM, http.DefaultClient}, env.Log)
 	if err != nil {
 		return err
 	}
 	serving := &serving{bus: env.Bus, spec: env.Spec, log: env.Log, deployers: deployers{
-		config.DeployerStatic:   static{probe{env.LLM, http.DefaultClient}},
-		config.DeployerVLLMLoRA: &vllmLora{shelf: shelf, models: env.LLM, http: http.DefaultClient, key: apiKeys(env.Config.LLM), log: env.Log},
-		config.DeployerCommand:  program,
+		config.DeployerStatic:     static{probe{env.LLM, http.DefaultClient}},
+		config.DeployerVLLMLoRA:   &vllmLora{shelf: shelf, models: env.LLM, http: http.DefaultClient, key: apiKeys(env.Config.LLM), log: env.Log},
+		config.DeployerCommand:    program,
+		config.DeployerKubernetes: &pods{cluster: cluster, shelf: shelf, probe: probe{env.LLM, http.DefaultClient}},
 	}}
 	reconciler := &reconciler{
 		bus: env.Bus, spec: env.Spec, serving: serving, every: settings.Reconcile, log: env.Log, metrics: metrics,

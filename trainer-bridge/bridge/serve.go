@@ -204,6 +204,9 @@ func (d *program) Servers(context.Context) ([]string, error) {
 	return names, nil
 }
 
+// Abandon stops a server; its logs stay.
+func (d *program) Abandon(_ context.Context, name string) error { return d.stop(d.folder(name)) }
+
 // Retire stops a server and removes its folder.
 func (d *program) Retire(_ context.Context, name string) error {
 	f := d.folder(name)

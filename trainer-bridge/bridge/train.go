@@ -30,6 +30,7 @@ type trainer struct {
 	blobs     blob.Store
 	spec      specOf
 	directory string
+	drivers   drivers
 	shelf     shelf
 	log       *slog.Logger
 	metrics   *metrics
@@ -101,7 +102,7 @@ func targetOf(spec config.Run, name string) (config.Target, error) {
 
 // train has the driver do the job and returns the folder of the model.
 func (t *trainer) train(ctx context.Context, task *worker.Task, j job) (string, error) {
-	driver, err := newDriver(j.target.Driver, t.directory, t.log)
+	driver, err := t.drivers.of(j.target.Driver)
 	if err != nil {
 		return "", worker.Permanent(err)
 	}
