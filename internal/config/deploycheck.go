@@ -8,12 +8,18 @@ import (
 
 func (v *check) deploy(r Run) {
 	d := r.Deploy
-	v.oneOf("deploy.deployer", d.Deployer, DeployerStatic, DeployerVLLMLoRA, DeployerCommand, DeployerKubernetes)
+	v.oneOf("deploy.deployer", d.Deployer, DeployerStatic, DeployerVLLMLoRA, DeployerCommand, DeployerKubernetes, DeployerOpenAI)
 	v.oneOf("deploy.rendering", d.Rendering, RenderingFewShot, RenderingBare)
 	v.wants("deploy.timeout", d.Timeout >= 0, "a time greater than 0")
 	v.wants("deploy.ready", d.Ready == "" || strings.HasPrefix(d.Ready, "/"), "a path on the server, such as /health")
 	if len(r.Targets) == 0 {
 		return
+	}
+	for i, t := range r.Targets {
+		if (t.Driver == DriverOpenAI) != (d.Deployer == DeployerOpenAI) {
+			v.add("deploy.deployer", fmt.Sprintf("%s does not serve what the driver %s of targets[%d] makes", d.Deployer, t.Driver, i),
+				"the driver openai and the deployer openai go together")
+		}
 	}
 	if d.Deployer == DeployerStatic {
 		v.given("deploy.model", d.Model, "name the served model, with {checkpoint}, {target}, {generation}")
@@ -41,6 +47,17 @@ func (v *check) server(d Deploy) {
 	all := strings.Join(d.Command, " ")
 	v.wants("deploy.command", strings.Contains(all, "{path}"), "the checkpoint's folder, {path}, among the arguments")
 	v.wants("deploy.command", strings.Contains(all, "{port}"), "the port to listen on, {port}, among the arguments")
+}
+
+// hosted checks what only the driver openai reads.
+func (v *check) hosted(path string, t Target) {
+	if t.Driver != DriverOpenAI {
+		v.wants(path+".endpoint", t.Endpoint == "", "nothing: only the driver openai has one")
+		return
+	}
+	v.wants(path+".command", len(t.Command) == 0, "nothing: the API trains")
+	v.wants(path+".endpoint", httpURL(t.HostedAt()), "the base URL of the fine-tuning API, with /v1")
+	v.noPassword(path+".endpoint", t.Endpoint, keyByFile)
 }
 
 // pod checks a pod, which is there if and only if it is asked for.

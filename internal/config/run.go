@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"strings"
 	"time"
 )
 
@@ -182,22 +183,31 @@ type Target struct {
 	Name string `yaml:"name" json:"name"`
 	// Base is what training starts from: whatever the driver understands.
 	Base string `yaml:"base" json:"base"`
-	// Driver is command (on the bridge's machine) or kubernetes (as a Job in its cluster). Defaults to command.
+	// Driver is command (on the bridge's machine), kubernetes (as a Job in its cluster) or openai (the fine-tuning API, which
+	// takes no command). Defaults to command.
 	Driver string `yaml:"driver" json:"driver"`
 	// Command of the driver, with {base}, {manifest}, {out}, {target}, {seed}, {generation} filled in.
 	Command []string `yaml:"command" json:"command,omitempty"`
 	// Kubernetes is the pod that the driver kubernetes runs the command in.
 	Kubernetes *Pod `yaml:"kubernetes" json:"kubernetes,omitempty"`
+	// Endpoint of the driver openai, with /v1. Defaults to https://api.openai.com/v1.
+	Endpoint string `yaml:"endpoint" json:"endpoint,omitempty"`
 	// Timeout of a job. Defaults to 6 h.
 	Timeout Duration `yaml:"timeout" json:"timeout"`
 	// Candidates N when this target's policy is evaluated. Defaults to the policy's.
 	Candidates int `yaml:"candidates" json:"candidates,omitempty"`
 }
 
+// HostedAt is Endpoint or its default.
+func (t Target) HostedAt() string {
+	return strings.TrimSuffix(cmp.Or(t.Endpoint, "https://api.openai.com/v1"), "/")
+}
+
 // Deploy makes a checkpoint a policy.
 type Deploy struct {
 	// Deployer is static (the endpoint already serves it), vllm-lora (a running vLLM loads it), command (the bridge runs
-	// a server for it) or kubernetes (a Deployment and a Service in the bridge's cluster do). Defaults to vllm-lora.
+	// a server for it), kubernetes (a Deployment and a Service in the bridge's cluster do) or openai (the driver openai's
+	// endpoint does). Defaults to vllm-lora.
 	Deployer string `yaml:"deployer" json:"deployer"`
 	// Endpoint that serves checkpoints. Defaults to the policy's; command and kubernetes make their own.
 	Endpoint string `yaml:"endpoint" json:"endpoint"`

@@ -203,9 +203,10 @@ func (v *check) targets(targets []Target) {
 		}
 		names = append(names, t.Name)
 		v.given(path+".base", t.Base, "name what training starts from")
-		v.oneOf(path+".driver", t.Driver, DriverCommand, DriverKubernetes)
+		v.oneOf(path+".driver", t.Driver, DriverCommand, DriverKubernetes, DriverOpenAI)
 		v.pod(path+".kubernetes", t.Kubernetes, t.Driver == DriverKubernetes)
-		if len(t.Command) == 0 {
+		v.hosted(path, t)
+		if len(t.Command) == 0 && t.Driver != DriverOpenAI {
 			v.add(path+".command", "missing", "name the program and its arguments, with {base}, {manifest}, {out}, {target}, {seed}, {generation}")
 		}
 		v.wants(path+".timeout", t.Timeout > 0, "a time greater than 0")

@@ -34,12 +34,15 @@ const (
 
 	DriverCommand    = "command"
 	DriverKubernetes = "kubernetes"
+	DriverOpenAI     = "openai"
 
 	DeployerStatic   = "static"
 	DeployerVLLMLoRA = "vllm-lora"
 	DeployerCommand  = "command"
 	// DeployerKubernetes is the one that is also a driver's name.
 	DeployerKubernetes = "kubernetes"
+	// DeployerOpenAI serves what DriverOpenAI has made.
+	DeployerOpenAI = "openai"
 
 	RuleBootstrap = "bootstrap"
 	RulePaper     = "paper"

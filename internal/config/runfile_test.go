@@ -92,6 +92,9 @@ func TestParseRunErrors(t *testing.T) {
 		{"nodes of a job", smallest + "targets:\n- {name: own, base: x, command: [a], driver: kubernetes, kubernetes: {image: i, replicas: 2}}\n", "need runtime"},
 		{"memory", smallest + "targets:\n- {name: own, base: x, command: [a], driver: kubernetes, kubernetes: {image: i, memory: lots}}\n", "such as 64Gi"},
 		{"pod of a server", smallest + "deploy: {deployer: kubernetes}\ntargets:\n- {name: own, base: x, command: [a]}\n", "deploy.kubernetes: missing"},
+		{"openai with a command", smallest + "deploy: {deployer: openai}\ntargets:\n- {name: own, base: x, command: [a], driver: openai}\n", "the API trains"},
+		{"openai served by vLLM", smallest + "targets:\n- {name: own, base: x, driver: openai}\n", "go together"},
+		{"endpoint for nobody", smallest + "targets:\n- {name: own, base: x, command: [a], endpoint: \"http://h:1/v1\"}\n", "only the driver openai has one"},
 		{"empty", "", "questions.path: missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

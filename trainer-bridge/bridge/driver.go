@@ -52,6 +52,9 @@ func newJob(mixture *pb.Mixture, target config.Target, seed uint64, generation i
 	if target.Kubernetes != nil { // only then: jobs named before there was a choice keep their names
 		parts = append(parts, target.Kubernetes)
 	}
+	if target.Endpoint != "" {
+		parts = append(parts, target.Endpoint)
+	}
 	identity, err := json.Marshal(parts)
 	if err != nil {
 		return job{}, fmt.Errorf("name training job: %w", err)

@@ -19,6 +19,8 @@ const (
 	buildDeadline = 6 * time.Hour
 	// deploys is how many checkpoints are waited for at once: one that never gets ready holds up no other.
 	deploys = 8
+	// tuningEvery is how often a hosted job is looked at.
+	tuningEvery = 20 * time.Second
 	// trainDeadline and deployDeadline are only a last resort: a job is bounded by its target's timeout, a deployment by
 	// deploy.timeout.
 	trainDeadline  = 30 * 24 * time.Hour
@@ -46,6 +48,9 @@ func Run(ctx context.Context, env *app.Env) error {
 		drivers: drivers{
 			config.DriverCommand:    newCommand(directory, env.Log),
 			config.DriverKubernetes: jobs{cluster: cluster, directory: filepath.Join(directory, "jobs"), askAgain: askAgain},
+			config.DriverOpenAI: tuning{
+				directory: filepath.Join(directory, "jobs"), http: http.DefaultClient, key: apiKeys(env.Config.LLM), every: tuningEvery,
+			},
 		},
 	}
 	program, err := newProgram(settings, directory, shelf, probe{env.LLM, http.DefaultClient}, env.Log)
@@ -57,6 +62,7 @@ func Run(ctx context.Context, env *app.Env) error {
 		config.DeployerVLLMLoRA:   &vllmLora{shelf: shelf, models: env.LLM, http: http.DefaultClient, key: apiKeys(env.Config.LLM), log: env.Log},
 		config.DeployerCommand:    program,
 		config.DeployerKubernetes: &pods{cluster: cluster, shelf: shelf, probe: probe{env.LLM, http.DefaultClient}},
+		config.DeployerOpenAI:     hosted{shelf, probe{env.LLM, http.DefaultClient}},
 	}}
 	reconciler := &reconciler{
 		bus: env.Bus, spec: env.Spec, serving: serving, every: settings.Reconcile, log: env.Log, metrics: metrics,

@@ -261,8 +261,12 @@ func (c *Cluster) manifest(j Job) (any, error) {
 	}, nil
 }
 
-// failurePolicy: what the cluster does to a pod is not the trainer's failure, and a command that cannot be run will not
-// run the next time.
+// hopeless are the exit codes by which a program says that no repetition mends what is wrong (EX_USAGE, EX_DATAERR,
+// EX_NOINPUT, EX_CONFIG of sysexits(3)), or a shell that it cannot be run.
+var hopeless = []int32{64, 65, 66, 78, 126, 127}
+
+// failurePolicy: what the cluster does to a pod is not the trainer's failure, and what is hopeless is not tried
+// again.
 func failurePolicy() *batchv1.PodFailurePolicy {
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
 		{
@@ -274,7 +278,7 @@ func failurePolicy() *batchv1.PodFailurePolicy {
 		{
 			Action: batchv1.PodFailurePolicyActionFailJob,
 			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-				Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{126, 127}, // as a shell reports it
+				Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: hopeless,
 			},
 		},
 	}}
