@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/bus"
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/policy"
+	"github.com/ratchet-rl/ratchet/internal/runstate"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/worker"
 )
@@ -48,6 +50,9 @@ func (s *serving) handle(ctx context.Context, t *worker.Task) error {
 	if err != nil {
 		return err
 	}
+	if over, err := s.finished(ctx, t.Run()); over || err != nil {
+		return err // cancelled: a server that was started now would be retired at once, and started again
+	}
 	served, err := s.ensure(ctx, spec, t.Generation(), c)
 	if err != nil {
 		err = s.patience(subject, spec.Deploy, t.Delivered, err)
@@ -62,6 +67,19 @@ func (s *serving) handle(ctx context.Context, t *worker.Task) error {
 			Target: target.Name, Checkpoint: c.GetId(), Policy: policy, Deployer: spec.Deploy.Deployer,
 		}},
 	})
+}
+
+// finished tells whether a run has ended, and nobody waits for its checkpoint.
+func (s *serving) finished(ctx context.Context, run string) (bool, error) {
+	value, _, err := s.bus.KV(runstate.Bucket).Get(ctx, runstate.Key(run))
+	if errors.Is(err, bus.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read state of run %s: %w", run, err)
+	}
+	state, err := runstate.Unmarshal(value)
+	return state.Finished, err
 }
 
 // patience is what an error means for the task: what is not ready yet is asked again until deploy.timeout is over, and

@@ -46,6 +46,20 @@ func TestDeploy(t *testing.T) {
 	}
 }
 
+// TestCancelledRunIsNotDeployed: nothing is loaded, started or published for it, and nobody is told of a failure.
+func TestCancelledRunIsNotDeployed(t *testing.T) {
+	t.Parallel()
+	b, server := newBench(t), newAdapterServer(t)
+	b.run.Deploy.Endpoint = server.endpoint()
+	b.saveState(runstate.State{Finished: true})
+	if err := b.serving().handle(t.Context(), b.task(1, deployTask(b.putCheckpoint(1)))); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.training(1, "own", "deployment")); n != 0 || server.loads != 0 {
+		t.Errorf("%d deployments and %d requests to load, want none", n, server.loads)
+	}
+}
+
 // TestDeployWaitsOnlySoLong: an endpoint that does not answer is asked again, at no attempt's cost, until deploy.timeout is
 // over; then the task is a dead letter that says so. A resumed run waits anew.
 func TestDeployWaitsOnlySoLong(t *testing.T) {
