@@ -68,7 +68,7 @@ func (d jobs) Train(ctx context.Context, j job, report func(progress)) (string, 
 func (d jobs) run(ctx context.Context, j job, f folder, report func(progress)) error {
 	argv := j.argv(f.out())
 	work := kube.Job{
-		Name: clusterName(j.name), Hash: hashLabel(argv, j.target.Kubernetes, j.timeout()), Argv: argv, Pod: *j.target.Kubernetes, Timeout: j.timeout(),
+		Name: "train-" + j.name, Hash: hashLabel(argv, j.target.Kubernetes, j.timeout()), Argv: argv, Pod: *j.target.Kubernetes, Timeout: j.timeout(),
 	}
 	var last progress
 	keep := func(p progress) { last = p; report(p) }
@@ -92,9 +92,6 @@ func (d jobs) run(ctx context.Context, j job, f folder, report func(progress)) e
 	}
 }
 
-// clusterName makes a name a DNS label, which begins with a letter.
-func clusterName(name string) string { return "ratchet-" + name }
-
 // hashLabel is a hash of all that makes an object what it is, as short as a label must be.
 func hashLabel(parts ...any) string {
 	text, err := json.Marshal(parts)
@@ -114,7 +111,7 @@ type pods struct {
 
 // Name derives from everything that could change the server.
 func (d *pods) Name(o order) string {
-	return clusterName(o.checkpoint.GetTarget() + "-" + d.hash(o)[:idLength])
+	return "policy-" + o.checkpoint.GetTarget() + "-" + d.hash(o)[:idLength]
 }
 
 func (d *pods) hash(o order) string {

@@ -73,7 +73,7 @@ func TestJobs(t *testing.T) {
 		}
 	}
 	out := filepath.Join(d.directory, j.name, "out")
-	if len(c.ran) != 1 || c.ran[0].Name != "ratchet-"+j.name || !slices.Equal(c.ran[0].Argv, []string{"train", "manifest.json", out}) || c.ran[0].Timeout != time.Minute {
+	if len(c.ran) != 1 || c.ran[0].Name != "train-"+j.name || !slices.Equal(c.ran[0].Argv, []string{"train", "manifest.json", out}) || c.ran[0].Timeout != time.Minute {
 		t.Errorf("the cluster ran %+v, want the job once", c.ran)
 	}
 	want := []progress{{Done: 1, Total: 2, Loss: 0.5}, {Done: 1, Total: 2, Loss: 0.5, Message: "pod x: Unschedulable: no GPU"}}

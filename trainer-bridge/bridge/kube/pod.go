@@ -41,6 +41,7 @@ func (c *Cluster) template(labels map[string]string, p config.Pod, container cor
 	container.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
 		AutomountServiceAccountToken: new(false),
+		EnableServiceLinks:           new(false), // a program may take the variables of some Service for its own
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: new(true), RunAsUser: new(int64(user)), RunAsGroup: new(int64(user)), FSGroup: new(int64(user)),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},

@@ -65,9 +65,6 @@ func (c *Cluster) Serve(ctx context.Context, s Server) (address, trouble string,
 
 // unready says why not all pods of a server are ready; empty if they are.
 func (c *Cluster) unready(ctx context.Context, s Server, all []corev1.Pod) string {
-	if why := troubles(all); why != "" {
-		return why
-	}
 	ready := 0
 	for _, p := range all {
 		for _, condition := range p.Status.Conditions {
@@ -78,7 +75,10 @@ func (c *Cluster) unready(ctx context.Context, s Server, all []corev1.Pod) strin
 	}
 	want := max(1, s.Pod.Replicas)
 	if ready >= want {
-		return ""
+		return "" // whatever befell them before
+	}
+	if why := troubles(all); why != "" {
+		return why
 	}
 	why := fmt.Sprintf("%d of %d pods are ready", ready, want)
 	if len(all) == 0 { // a quota, a webhook: the Deployment knows
