@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
+	"github.com/ratchet-rl/ratchet/internal/interchange"
 	"github.com/ratchet-rl/ratchet/trainer-bridge/bridge/openai"
 	"github.com/ratchet-rl/ratchet/worker"
 )
@@ -136,7 +137,7 @@ func chatPart(out io.Writer, part string) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
 	for decoder := json.NewDecoder(file); ; {
-		var e Example
+		var e interchange.Example
 		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
