@@ -48,6 +48,19 @@ type Run struct {
 	Plateau int `yaml:"plateau" json:"plateau"`
 	// Budgets pause a run that has spent them.
 	Budgets Budgets `yaml:"budgets" json:"budgets"`
+	// Prices of tokens, such as [{of: gpt-5-mini, prompt: 0.25, completion: 2}]: a list of models or endpoints, and what a
+	// million tokens of each cost, in one currency. A model's price goes before its endpoint's; what has none costs
+	// nothing. Prices are part of the run: what was paid is written down with each result, and stays.
+	Prices []Price `yaml:"prices" json:"prices,omitempty"`
+}
+
+// Price of a model's tokens.
+type Price struct {
+	// Of is a model's name or an endpoint's base URL, as the run file names them.
+	Of string `yaml:"of" json:"of"`
+	// Prompt and Completion are the prices of a million tokens.
+	Prompt     float64 `yaml:"prompt" json:"prompt"`
+	Completion float64 `yaml:"completion" json:"completion"`
 }
 
 // Source is a set of questions: a file, a URL or an s3:// object, in any of METHOD 5's formats.
@@ -111,11 +124,16 @@ type Limits struct {
 type Model struct {
 	// Endpoint is the base URL with /v1.
 	Endpoint string `yaml:"endpoint" json:"endpoint"`
-	Model    string `yaml:"model" json:"model"`
+	// Endpoints are several that serve the same model, in place of Endpoint. A call goes to the one that has its prefix in
+	// the cache, unless that is busier than the others, or ill.
+	Endpoints []string `yaml:"endpoints" json:"endpoints,omitempty"`
+	Model     string   `yaml:"model" json:"model"`
 	// API is completions or chat. Defaults to completions for a policy, chat for a judge.
 	API string `yaml:"api" json:"api"`
 	// MaxTokens of one answer. Defaults to 512.
 	MaxTokens int `yaml:"max_tokens" json:"max_tokens"`
+	// Context is how many tokens a prompt and its answer may have together, for servers that do not say; 0: unknown.
+	Context int `yaml:"context" json:"context,omitempty"`
 }
 
 // Judging is how often the ranker and the judge named llm ask.
@@ -283,6 +301,8 @@ type Budgets struct {
 	Calls  int64    `yaml:"calls" json:"calls,omitempty"`
 	Tokens int64    `yaml:"tokens" json:"tokens,omitempty"`
 	Wall   Duration `yaml:"wall" json:"wall,omitempty"`
+	// Cost is money, in the currency of Prices, of which it needs at least one.
+	Cost float64 `yaml:"cost" json:"cost,omitempty"`
 }
 
 // Duration is a time.Duration that reads and prints as 90s, 5m, 2h in YAML and JSON.

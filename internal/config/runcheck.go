@@ -33,6 +33,7 @@ func (r Run) validate(place func(path string) string) error {
 	v.atLeast("generations", r.Generations, 0)
 	v.atLeast("plateau", r.Plateau, 1)
 	v.budgets(r.Budgets)
+	v.prices(r)
 	return v.wrong.err()
 }
 
@@ -129,6 +130,8 @@ func (v *check) model(path string, m Model) {
 	v.given(path+".model", m.Model, "name the model as the server lists it in /v1/models")
 	v.oneOf(path+".api", m.API, APICompletions, APIChat)
 	v.atLeast(path+".max_tokens", m.MaxTokens, 1)
+	v.atLeast(path+".context", m.Context, 0)
+	v.endpoints(path, m)
 }
 
 const maxTemperature = 2 // what the OpenAI API and vLLM accept

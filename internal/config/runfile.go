@@ -117,6 +117,8 @@ func (r *Run) fill() {
 		r.Strategy.Ranker = cmp.Or(r.Strategy.Ranker, r.Rankers[0])
 	}
 	r.Grow.Temperature = cmp.Or(r.Grow.Temperature, r.Policy.Temperature)
+	r.Policy.fill()
+	r.Judge.fill()
 	if !r.Deploy.Owns() {
 		r.Deploy.Endpoint = cmp.Or(r.Deploy.Endpoint, r.Policy.Endpoint)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"path"
 
 	"google.golang.org/protobuf/proto"
@@ -19,6 +20,8 @@ const nameHash = 10
 func New(c config.Policy) *pb.Policy {
 	return named(&pb.Policy{
 		Endpoint:  c.Endpoint,
+		Endpoints: c.Endpoints,
+		Context:   int64(c.Context),
 		Model:     c.Model.Model,
 		Api:       api(c.API),
 		Rendering: rendering(c.Rendering),
@@ -37,7 +40,7 @@ func New(c config.Policy) *pb.Policy {
 // candidates, keep base's.
 func WithCheckpoint(base *pb.Policy, model, endpoint, render, checkpoint string, candidates int) *pb.Policy {
 	p := proto.CloneOf(base)
-	p.Model, p.Checkpoint = model, checkpoint
+	p.Model, p.Checkpoint, p.Endpoints = model, checkpoint, nil // a deployer serves it at one endpoint
 	if endpoint != "" {
 		p.Endpoint = endpoint
 	}
@@ -74,6 +77,12 @@ func hash(p *pb.Policy) string {
 	}
 	if s.GetGrammar() { // only then: policies named before there was a choice keep their names
 		fields = append(fields, "grammar")
+	}
+	if len(p.GetEndpoints()) > 0 {
+		fields = append(fields, p.GetEndpoints())
+	}
+	if p.GetContext() > 0 {
+		fields = append(fields, fmt.Sprintf("context %d", p.GetContext()))
 	}
 	text, err := json.Marshal(fields)
 	if err != nil { // NaN or Inf as a temperature, which validation refuses

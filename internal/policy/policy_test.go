@@ -46,6 +46,8 @@ func TestNameCoversEverything(t *testing.T) {
 		"candidates":  func(c *config.Policy) { c.Candidates++ },
 		"temperature": func(c *config.Policy) { c.Temperature = 0.7 },
 		"resamples":   func(c *config.Policy) { c.Resamples++ },
+		"endpoints":   func(c *config.Policy) { c.Endpoints = []string{"http://127.0.0.1:3/v1"} },
+		"context":     func(c *config.Policy) { c.Context = 4096 },
 		"decoding":    func(c *config.Policy) { c.Decoding = "grammar" },
 	}
 	seen := map[string]string{policy.New(settings()).GetName(): "nothing"}
@@ -59,8 +61,8 @@ func TestNameCoversEverything(t *testing.T) {
 		seen[name] = what
 	}
 	// A field added to the message must be added to the hash, and to this list.
-	if n := fields(&pb.Policy{}) + fields(&pb.Sampling{}); n != 13 {
-		t.Errorf("Policy and Sampling have %d fields; the name's hash knows 13", n)
+	if n := fields(&pb.Policy{}) + fields(&pb.Sampling{}); n != 15 {
+		t.Errorf("Policy and Sampling have %d fields; the name's hash knows 15", n)
 	}
 }
 

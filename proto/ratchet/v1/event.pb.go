@@ -596,6 +596,56 @@ func (Phase) EnumDescriptor() ([]byte, []int) {
 	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
+type Support int32
+
+const (
+	// nobody could find out
+	Support_SUPPORT_UNSPECIFIED Support = 0
+	Support_SUPPORT_YES         Support = 1
+	Support_SUPPORT_NO          Support = 2
+)
+
+// Enum value maps for Support.
+var (
+	Support_name = map[int32]string{
+		0: "SUPPORT_UNSPECIFIED",
+		1: "SUPPORT_YES",
+		2: "SUPPORT_NO",
+	}
+	Support_value = map[string]int32{
+		"SUPPORT_UNSPECIFIED": 0,
+		"SUPPORT_YES":         1,
+		"SUPPORT_NO":          2,
+	}
+)
+
+func (x Support) Enum() *Support {
+	p := new(Support)
+	*p = x
+	return p
+}
+
+func (x Support) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Support) Descriptor() protoreflect.EnumDescriptor {
+	return file_ratchet_v1_event_proto_enumTypes[10].Descriptor()
+}
+
+func (Support) Type() protoreflect.EnumType {
+	return &file_ratchet_v1_event_proto_enumTypes[10]
+}
+
+func (x Support) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Support.Descriptor instead.
+func (Support) EnumDescriptor() ([]byte, []int) {
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
 // Event is what every message on the bus carries, so that one decoder reads the whole bus.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1110,7 +1160,11 @@ type Policy struct {
 	Shots    int32     `protobuf:"varint,6,opt,name=shots,proto3" json:"shots,omitempty"`
 	Sampling *Sampling `protobuf:"bytes,7,opt,name=sampling,proto3" json:"sampling,omitempty"`
 	// checkpoint is the id of the checkpoint it serves, empty for a starting policy.
-	Checkpoint    string `protobuf:"bytes,8,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint string `protobuf:"bytes,8,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// endpoints are all that serve the model, endpoint among them, where there are several.
+	Endpoints []string `protobuf:"bytes,9,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// context is how many tokens a prompt and its output may have together, where the server does not say; 0: unknown.
+	Context       int64 `protobuf:"varint,10,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,6 +1253,20 @@ func (x *Policy) GetCheckpoint() string {
 		return x.Checkpoint
 	}
 	return ""
+}
+
+func (x *Policy) GetEndpoints() []string {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *Policy) GetContext() int64 {
+	if x != nil {
+		return x.Context
+	}
+	return 0
 }
 
 type Sampling struct {
@@ -1365,8 +1433,10 @@ type Usage struct {
 	PromptTokens     int64                  `protobuf:"varint,2,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
 	CompletionTokens int64                  `protobuf:"varint,3,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
 	Searches         int64                  `protobuf:"varint,4,opt,name=searches,proto3" json:"searches,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// cost_nano is what the calls cost at the run's prices, in billionths of their currency. Steps have none of their own.
+	CostNano      int64 `protobuf:"varint,5,opt,name=cost_nano,json=costNano,proto3" json:"cost_nano,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Usage) Reset() {
@@ -1423,6 +1493,13 @@ func (x *Usage) GetCompletionTokens() int64 {
 func (x *Usage) GetSearches() int64 {
 	if x != nil {
 		return x.Searches
+	}
+	return 0
+}
+
+func (x *Usage) GetCostNano() int64 {
+	if x != nil {
+		return x.CostNano
 	}
 	return 0
 }
@@ -3311,7 +3388,7 @@ func (x *Decision) GetSeed() uint64 {
 	return 0
 }
 
-// RunLog is one line of a run's log: submitted, entered, left, paused, resumed, cancelled, finished.
+// RunLog is one line of a run's log: submitted, entered, left, paused, resumed, cancelled, finished, probed.
 type RunLog struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	What  string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
@@ -3323,7 +3400,9 @@ type RunLog struct {
 	// revision is the fencing token of the coordinator that wrote it.
 	Revision uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
 	// target is whose phase it is, where targets take their turns; empty otherwise.
-	Target        string `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`
+	Target string `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`
+	// capabilities are what a policy's endpoint was found to do, in a line that says probed.
+	Capabilities  *Capabilities `protobuf:"bytes,8,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3407,6 +3486,171 @@ func (x *RunLog) GetTarget() string {
 	return ""
 }
 
+func (x *RunLog) GetCapabilities() *Capabilities {
+	if x != nil {
+		return x.Capabilities
+	}
+	return nil
+}
+
+// Capabilities are what an endpoint does with a model, found out by a few tiny calls before the model's first
+// trajectory. All policies of that endpoint, model and API share them.
+type Capabilities struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Endpoint string                 `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Model    string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	Api      Api                    `protobuf:"varint,3,opt,name=api,proto3,enum=ratchet.v1.Api" json:"api,omitempty"`
+	// server is what the endpoint says it is (owned_by of its models), empty if it does not.
+	Server string `protobuf:"bytes,4,opt,name=server,proto3" json:"server,omitempty"`
+	// context is the tokens that prompt and output may have together, 0 if the server does not say.
+	Context int64         `protobuf:"varint,5,opt,name=context,proto3" json:"context,omitempty"`
+	Found   []*Capability `protobuf:"bytes,6,rep,name=found,proto3" json:"found,omitempty"`
+	// usage is what finding it out cost; it is in no other count.
+	Usage         *Usage `protobuf:"bytes,7,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capabilities) Reset() {
+	*x = Capabilities{}
+	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capabilities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capabilities) ProtoMessage() {}
+
+func (x *Capabilities) ProtoReflect() protoreflect.Message {
+	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capabilities.ProtoReflect.Descriptor instead.
+func (*Capabilities) Descriptor() ([]byte, []int) {
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Capabilities) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Capabilities) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Capabilities) GetApi() Api {
+	if x != nil {
+		return x.Api
+	}
+	return Api_API_UNSPECIFIED
+}
+
+func (x *Capabilities) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Capabilities) GetContext() int64 {
+	if x != nil {
+		return x.Context
+	}
+	return 0
+}
+
+func (x *Capabilities) GetFound() []*Capability {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *Capabilities) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+type Capability struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is model, api, n, logprobs, basis, seed, stop, grammar, prefix-cache, tokenize, context, lora or other-api.
+	Name          string  `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Support       Support `protobuf:"varint,2,opt,name=support,proto3,enum=ratchet.v1.Support" json:"support,omitempty"`
+	Detail        string  `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capability) Reset() {
+	*x = Capability{}
+	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capability) ProtoMessage() {}
+
+func (x *Capability) ProtoReflect() protoreflect.Message {
+	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capability.ProtoReflect.Descriptor instead.
+func (*Capability) Descriptor() ([]byte, []int) {
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Capability) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Capability) GetSupport() Support {
+	if x != nil {
+		return x.Support
+	}
+	return Support_SUPPORT_UNSPECIFIED
+}
+
+func (x *Capability) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 type DeadLetter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -3424,7 +3668,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	mi := &file_ratchet_v1_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3680,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[26]
+	mi := &file_ratchet_v1_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3693,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeadLetter) GetKind() string {
@@ -3521,7 +3765,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	mi := &file_ratchet_v1_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3533,7 +3777,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[27]
+	mi := &file_ratchet_v1_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3546,7 +3790,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{27}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Task) GetId() string {
@@ -3677,7 +3921,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[28]
+	mi := &file_ratchet_v1_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3933,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[28]
+	mi := &file_ratchet_v1_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3946,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{28}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Question) GetToken() string {
@@ -3745,7 +3989,7 @@ type Shard struct {
 
 func (x *Shard) Reset() {
 	*x = Shard{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[29]
+	mi := &file_ratchet_v1_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +4001,7 @@ func (x *Shard) String() string {
 func (*Shard) ProtoMessage() {}
 
 func (x *Shard) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[29]
+	mi := &file_ratchet_v1_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +4014,7 @@ func (x *Shard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shard.ProtoReflect.Descriptor instead.
 func (*Shard) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{29}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Shard) GetTarget() string {
@@ -3837,7 +4081,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[30]
+	mi := &file_ratchet_v1_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +4093,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[30]
+	mi := &file_ratchet_v1_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3862,7 +4106,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{30}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{32}
 }
 
 type Train struct {
@@ -3875,7 +4119,7 @@ type Train struct {
 
 func (x *Train) Reset() {
 	*x = Train{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[31]
+	mi := &file_ratchet_v1_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +4131,7 @@ func (x *Train) String() string {
 func (*Train) ProtoMessage() {}
 
 func (x *Train) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[31]
+	mi := &file_ratchet_v1_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +4144,7 @@ func (x *Train) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Train.ProtoReflect.Descriptor instead.
 func (*Train) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{31}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Train) GetTarget() string {
@@ -3926,7 +4170,7 @@ type Deploy struct {
 
 func (x *Deploy) Reset() {
 	*x = Deploy{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[32]
+	mi := &file_ratchet_v1_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3938,7 +4182,7 @@ func (x *Deploy) String() string {
 func (*Deploy) ProtoMessage() {}
 
 func (x *Deploy) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[32]
+	mi := &file_ratchet_v1_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3951,7 +4195,7 @@ func (x *Deploy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deploy.ProtoReflect.Descriptor instead.
 func (*Deploy) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{32}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Deploy) GetCheckpoint() *Checkpoint {
@@ -3975,7 +4219,7 @@ type Evaluate struct {
 
 func (x *Evaluate) Reset() {
 	*x = Evaluate{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[33]
+	mi := &file_ratchet_v1_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4231,7 @@ func (x *Evaluate) String() string {
 func (*Evaluate) ProtoMessage() {}
 
 func (x *Evaluate) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[33]
+	mi := &file_ratchet_v1_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4244,7 @@ func (x *Evaluate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluate.ProtoReflect.Descriptor instead.
 func (*Evaluate) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{33}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Evaluate) GetTarget() string {
@@ -4050,7 +4294,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_ratchet_v1_event_proto_msgTypes[34]
+	mi := &file_ratchet_v1_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4062,7 +4306,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_ratchet_v1_event_proto_msgTypes[34]
+	mi := &file_ratchet_v1_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4075,7 +4319,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{34}
+	return file_ratchet_v1_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Result) GetTask() string {
@@ -4151,7 +4395,7 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\x06target\x18\x03 \x01(\tR\x06target\x12-\n" +
 	"\apurpose\x18\x04 \x01(\x0e2\x13.ratchet.v1.PurposeR\apurpose\x12\x1a\n" +
 	"\bquestion\x18\x05 \x01(\tR\bquestion\x12\x16\n" +
-	"\x06sample\x18\x06 \x01(\x05R\x06sample\"\x8e\x02\n" +
+	"\x06sample\x18\x06 \x01(\x05R\x06sample\"\xc6\x02\n" +
 	"\x06Policy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x14\n" +
@@ -4162,7 +4406,10 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\bsampling\x18\a \x01(\v2\x14.ratchet.v1.SamplingR\bsampling\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\b \x01(\tR\n" +
-	"checkpoint\"\xa3\x01\n" +
+	"checkpoint\x12\x1c\n" +
+	"\tendpoints\x18\t \x03(\tR\tendpoints\x12\x18\n" +
+	"\acontext\x18\n" +
+	" \x01(\x03R\acontext\"\xa3\x01\n" +
 	"\bSampling\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\x01 \x01(\x05R\n" +
@@ -4177,12 +4424,13 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\aresults\x18\x02 \x01(\x05R\aresults\x12\x17\n" +
 	"\acall_ms\x18\x03 \x01(\x03R\x06callMs\x12\x1b\n" +
 	"\tsearch_ms\x18\x04 \x01(\x03R\bsearchMs\x12#\n" +
-	"\rtrajectory_ms\x18\x05 \x01(\x03R\ftrajectoryMs\"\x8b\x01\n" +
+	"\rtrajectory_ms\x18\x05 \x01(\x03R\ftrajectoryMs\"\xa8\x01\n" +
 	"\x05Usage\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x03R\x05calls\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12+\n" +
 	"\x11completion_tokens\x18\x03 \x01(\x03R\x10completionTokens\x12\x1a\n" +
-	"\bsearches\x18\x04 \x01(\x03R\bsearches\"\xf3\x02\n" +
+	"\bsearches\x18\x04 \x01(\x03R\bsearches\x12\x1b\n" +
+	"\tcost_nano\x18\x05 \x01(\x03R\bcostNano\"\xf3\x02\n" +
 	"\x04Step\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12(\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x14.ratchet.v1.StepKindR\x04kind\x12\x1a\n" +
@@ -4390,7 +4638,7 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\x06gained\x18\x11 \x01(\x05R\x06gained\x12\x12\n" +
 	"\x04lost\x18\x12 \x01(\x05R\x04lost\x12*\n" +
 	"\x06policy\x18\x13 \x01(\v2\x12.ratchet.v1.PolicyR\x06policy\x12\x12\n" +
-	"\x04seed\x18\x14 \x01(\x04R\x04seed\"\xbd\x01\n" +
+	"\x04seed\x18\x14 \x01(\x04R\x04seed\"\xfb\x01\n" +
 	"\x06RunLog\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12'\n" +
 	"\x05phase\x18\x02 \x01(\x0e2\x11.ratchet.v1.PhaseR\x05phase\x12\x1a\n" +
@@ -4398,7 +4646,21 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x05 \x01(\tR\x02by\x12\x1a\n" +
 	"\brevision\x18\x06 \x01(\x04R\brevision\x12\x16\n" +
-	"\x06target\x18\a \x01(\tR\x06target\"\xf0\x01\n" +
+	"\x06target\x18\a \x01(\tR\x06target\x12<\n" +
+	"\fcapabilities\x18\b \x01(\v2\x18.ratchet.v1.CapabilitiesR\fcapabilities\"\xec\x01\n" +
+	"\fCapabilities\x12\x1a\n" +
+	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12!\n" +
+	"\x03api\x18\x03 \x01(\x0e2\x0f.ratchet.v1.ApiR\x03api\x12\x16\n" +
+	"\x06server\x18\x04 \x01(\tR\x06server\x12\x18\n" +
+	"\acontext\x18\x05 \x01(\x03R\acontext\x12,\n" +
+	"\x05found\x18\x06 \x03(\v2\x16.ratchet.v1.CapabilityR\x05found\x12'\n" +
+	"\x05usage\x18\a \x01(\v2\x11.ratchet.v1.UsageR\x05usage\"g\n" +
+	"\n" +
+	"Capability\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
+	"\asupport\x18\x02 \x01(\x0e2\x13.ratchet.v1.SupportR\asupport\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"\xf0\x01\n" +
 	"\n" +
 	"DeadLetter\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
@@ -4521,7 +4783,12 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\fPHASE_DECIDE\x10\t\x12\x0e\n" +
 	"\n" +
 	"PHASE_DONE\x10\n" +
-	"B:Z8github.com/ratchet-rl/ratchet/proto/ratchet/v1;ratchetv1b\x06proto3"
+	"*C\n" +
+	"\aSupport\x12\x17\n" +
+	"\x13SUPPORT_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vSUPPORT_YES\x10\x01\x12\x0e\n" +
+	"\n" +
+	"SUPPORT_NO\x10\x02B:Z8github.com/ratchet-rl/ratchet/proto/ratchet/v1;ratchetv1b\x06proto3"
 
 var (
 	file_ratchet_v1_event_proto_rawDescOnce sync.Once
@@ -4535,8 +4802,8 @@ func file_ratchet_v1_event_proto_rawDescGZIP() []byte {
 	return file_ratchet_v1_event_proto_rawDescData
 }
 
-var file_ratchet_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_ratchet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_ratchet_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_ratchet_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_ratchet_v1_event_proto_goTypes = []any{
 	(Purpose)(0),                  // 0: ratchet.v1.Purpose
 	(Rendering)(0),                // 1: ratchet.v1.Rendering
@@ -4548,132 +4815,140 @@ var file_ratchet_v1_event_proto_goTypes = []any{
 	(JobState)(0),                 // 7: ratchet.v1.JobState
 	(Ruling)(0),                   // 8: ratchet.v1.Ruling
 	(Phase)(0),                    // 9: ratchet.v1.Phase
-	(*Event)(nil),                 // 10: ratchet.v1.Event
-	(*Claim)(nil),                 // 11: ratchet.v1.Claim
-	(*Identity)(nil),              // 12: ratchet.v1.Identity
-	(*Policy)(nil),                // 13: ratchet.v1.Policy
-	(*Sampling)(nil),              // 14: ratchet.v1.Sampling
-	(*Limits)(nil),                // 15: ratchet.v1.Limits
-	(*Usage)(nil),                 // 16: ratchet.v1.Usage
-	(*Step)(nil),                  // 17: ratchet.v1.Step
-	(*Candidate)(nil),             // 18: ratchet.v1.Candidate
-	(*SearchResult)(nil),          // 19: ratchet.v1.SearchResult
-	(*Attempt)(nil),               // 20: ratchet.v1.Attempt
-	(*Trajectory)(nil),            // 21: ratchet.v1.Trajectory
-	(*Feedback)(nil),              // 22: ratchet.v1.Feedback
-	(*StepRanking)(nil),           // 23: ratchet.v1.StepRanking
-	(*Ballot)(nil),                // 24: ratchet.v1.Ballot
-	(*Verdict)(nil),               // 25: ratchet.v1.Verdict
-	(*Votes)(nil),                 // 26: ratchet.v1.Votes
-	(*Mixture)(nil),               // 27: ratchet.v1.Mixture
-	(*Job)(nil),                   // 28: ratchet.v1.Job
-	(*Checkpoint)(nil),            // 29: ratchet.v1.Checkpoint
-	(*Deployment)(nil),            // 30: ratchet.v1.Deployment
-	(*Score)(nil),                 // 31: ratchet.v1.Score
-	(*QuestionScore)(nil),         // 32: ratchet.v1.QuestionScore
-	(*Report)(nil),                // 33: ratchet.v1.Report
-	(*Decision)(nil),              // 34: ratchet.v1.Decision
-	(*RunLog)(nil),                // 35: ratchet.v1.RunLog
-	(*DeadLetter)(nil),            // 36: ratchet.v1.DeadLetter
-	(*Task)(nil),                  // 37: ratchet.v1.Task
-	(*Question)(nil),              // 38: ratchet.v1.Question
-	(*Shard)(nil),                 // 39: ratchet.v1.Shard
-	(*Build)(nil),                 // 40: ratchet.v1.Build
-	(*Train)(nil),                 // 41: ratchet.v1.Train
-	(*Deploy)(nil),                // 42: ratchet.v1.Deploy
-	(*Evaluate)(nil),              // 43: ratchet.v1.Evaluate
-	(*Result)(nil),                // 44: ratchet.v1.Result
-	nil,                           // 45: ratchet.v1.Mixture.ExamplesByKindEntry
-	nil,                           // 46: ratchet.v1.Mixture.DroppedEntry
-	nil,                           // 47: ratchet.v1.Report.FailuresEntry
-	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 49: google.protobuf.Struct
+	(Support)(0),                  // 10: ratchet.v1.Support
+	(*Event)(nil),                 // 11: ratchet.v1.Event
+	(*Claim)(nil),                 // 12: ratchet.v1.Claim
+	(*Identity)(nil),              // 13: ratchet.v1.Identity
+	(*Policy)(nil),                // 14: ratchet.v1.Policy
+	(*Sampling)(nil),              // 15: ratchet.v1.Sampling
+	(*Limits)(nil),                // 16: ratchet.v1.Limits
+	(*Usage)(nil),                 // 17: ratchet.v1.Usage
+	(*Step)(nil),                  // 18: ratchet.v1.Step
+	(*Candidate)(nil),             // 19: ratchet.v1.Candidate
+	(*SearchResult)(nil),          // 20: ratchet.v1.SearchResult
+	(*Attempt)(nil),               // 21: ratchet.v1.Attempt
+	(*Trajectory)(nil),            // 22: ratchet.v1.Trajectory
+	(*Feedback)(nil),              // 23: ratchet.v1.Feedback
+	(*StepRanking)(nil),           // 24: ratchet.v1.StepRanking
+	(*Ballot)(nil),                // 25: ratchet.v1.Ballot
+	(*Verdict)(nil),               // 26: ratchet.v1.Verdict
+	(*Votes)(nil),                 // 27: ratchet.v1.Votes
+	(*Mixture)(nil),               // 28: ratchet.v1.Mixture
+	(*Job)(nil),                   // 29: ratchet.v1.Job
+	(*Checkpoint)(nil),            // 30: ratchet.v1.Checkpoint
+	(*Deployment)(nil),            // 31: ratchet.v1.Deployment
+	(*Score)(nil),                 // 32: ratchet.v1.Score
+	(*QuestionScore)(nil),         // 33: ratchet.v1.QuestionScore
+	(*Report)(nil),                // 34: ratchet.v1.Report
+	(*Decision)(nil),              // 35: ratchet.v1.Decision
+	(*RunLog)(nil),                // 36: ratchet.v1.RunLog
+	(*Capabilities)(nil),          // 37: ratchet.v1.Capabilities
+	(*Capability)(nil),            // 38: ratchet.v1.Capability
+	(*DeadLetter)(nil),            // 39: ratchet.v1.DeadLetter
+	(*Task)(nil),                  // 40: ratchet.v1.Task
+	(*Question)(nil),              // 41: ratchet.v1.Question
+	(*Shard)(nil),                 // 42: ratchet.v1.Shard
+	(*Build)(nil),                 // 43: ratchet.v1.Build
+	(*Train)(nil),                 // 44: ratchet.v1.Train
+	(*Deploy)(nil),                // 45: ratchet.v1.Deploy
+	(*Evaluate)(nil),              // 46: ratchet.v1.Evaluate
+	(*Result)(nil),                // 47: ratchet.v1.Result
+	nil,                           // 48: ratchet.v1.Mixture.ExamplesByKindEntry
+	nil,                           // 49: ratchet.v1.Mixture.DroppedEntry
+	nil,                           // 50: ratchet.v1.Report.FailuresEntry
+	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 52: google.protobuf.Struct
 }
 var file_ratchet_v1_event_proto_depIdxs = []int32{
-	48, // 0: ratchet.v1.Event.time:type_name -> google.protobuf.Timestamp
-	11, // 1: ratchet.v1.Event.claim:type_name -> ratchet.v1.Claim
-	37, // 2: ratchet.v1.Event.task:type_name -> ratchet.v1.Task
-	17, // 3: ratchet.v1.Event.step:type_name -> ratchet.v1.Step
-	21, // 4: ratchet.v1.Event.trajectory:type_name -> ratchet.v1.Trajectory
-	22, // 5: ratchet.v1.Event.feedback:type_name -> ratchet.v1.Feedback
-	25, // 6: ratchet.v1.Event.verdict:type_name -> ratchet.v1.Verdict
-	27, // 7: ratchet.v1.Event.mixture:type_name -> ratchet.v1.Mixture
-	28, // 8: ratchet.v1.Event.job:type_name -> ratchet.v1.Job
-	29, // 9: ratchet.v1.Event.checkpoint:type_name -> ratchet.v1.Checkpoint
-	30, // 10: ratchet.v1.Event.deployment:type_name -> ratchet.v1.Deployment
-	33, // 11: ratchet.v1.Event.report:type_name -> ratchet.v1.Report
-	34, // 12: ratchet.v1.Event.decision:type_name -> ratchet.v1.Decision
-	35, // 13: ratchet.v1.Event.run_log:type_name -> ratchet.v1.RunLog
-	36, // 14: ratchet.v1.Event.dead_letter:type_name -> ratchet.v1.DeadLetter
-	44, // 15: ratchet.v1.Event.result:type_name -> ratchet.v1.Result
-	20, // 16: ratchet.v1.Event.attempt:type_name -> ratchet.v1.Attempt
+	51, // 0: ratchet.v1.Event.time:type_name -> google.protobuf.Timestamp
+	12, // 1: ratchet.v1.Event.claim:type_name -> ratchet.v1.Claim
+	40, // 2: ratchet.v1.Event.task:type_name -> ratchet.v1.Task
+	18, // 3: ratchet.v1.Event.step:type_name -> ratchet.v1.Step
+	22, // 4: ratchet.v1.Event.trajectory:type_name -> ratchet.v1.Trajectory
+	23, // 5: ratchet.v1.Event.feedback:type_name -> ratchet.v1.Feedback
+	26, // 6: ratchet.v1.Event.verdict:type_name -> ratchet.v1.Verdict
+	28, // 7: ratchet.v1.Event.mixture:type_name -> ratchet.v1.Mixture
+	29, // 8: ratchet.v1.Event.job:type_name -> ratchet.v1.Job
+	30, // 9: ratchet.v1.Event.checkpoint:type_name -> ratchet.v1.Checkpoint
+	31, // 10: ratchet.v1.Event.deployment:type_name -> ratchet.v1.Deployment
+	34, // 11: ratchet.v1.Event.report:type_name -> ratchet.v1.Report
+	35, // 12: ratchet.v1.Event.decision:type_name -> ratchet.v1.Decision
+	36, // 13: ratchet.v1.Event.run_log:type_name -> ratchet.v1.RunLog
+	39, // 14: ratchet.v1.Event.dead_letter:type_name -> ratchet.v1.DeadLetter
+	47, // 15: ratchet.v1.Event.result:type_name -> ratchet.v1.Result
+	21, // 16: ratchet.v1.Event.attempt:type_name -> ratchet.v1.Attempt
 	0,  // 17: ratchet.v1.Identity.purpose:type_name -> ratchet.v1.Purpose
 	2,  // 18: ratchet.v1.Policy.api:type_name -> ratchet.v1.Api
 	1,  // 19: ratchet.v1.Policy.rendering:type_name -> ratchet.v1.Rendering
-	14, // 20: ratchet.v1.Policy.sampling:type_name -> ratchet.v1.Sampling
+	15, // 20: ratchet.v1.Policy.sampling:type_name -> ratchet.v1.Sampling
 	3,  // 21: ratchet.v1.Step.kind:type_name -> ratchet.v1.StepKind
-	18, // 22: ratchet.v1.Step.candidates:type_name -> ratchet.v1.Candidate
-	19, // 23: ratchet.v1.Step.results:type_name -> ratchet.v1.SearchResult
-	16, // 24: ratchet.v1.Step.usage:type_name -> ratchet.v1.Usage
-	12, // 25: ratchet.v1.Trajectory.identity:type_name -> ratchet.v1.Identity
-	13, // 26: ratchet.v1.Trajectory.policy:type_name -> ratchet.v1.Policy
-	15, // 27: ratchet.v1.Trajectory.limits:type_name -> ratchet.v1.Limits
+	19, // 22: ratchet.v1.Step.candidates:type_name -> ratchet.v1.Candidate
+	20, // 23: ratchet.v1.Step.results:type_name -> ratchet.v1.SearchResult
+	17, // 24: ratchet.v1.Step.usage:type_name -> ratchet.v1.Usage
+	13, // 25: ratchet.v1.Trajectory.identity:type_name -> ratchet.v1.Identity
+	14, // 26: ratchet.v1.Trajectory.policy:type_name -> ratchet.v1.Policy
+	16, // 27: ratchet.v1.Trajectory.limits:type_name -> ratchet.v1.Limits
 	4,  // 28: ratchet.v1.Trajectory.outcome:type_name -> ratchet.v1.Outcome
 	5,  // 29: ratchet.v1.Trajectory.failure:type_name -> ratchet.v1.FailureClass
-	17, // 30: ratchet.v1.Trajectory.steps:type_name -> ratchet.v1.Step
-	16, // 31: ratchet.v1.Trajectory.usage:type_name -> ratchet.v1.Usage
-	12, // 32: ratchet.v1.Feedback.identity:type_name -> ratchet.v1.Identity
-	23, // 33: ratchet.v1.Feedback.steps:type_name -> ratchet.v1.StepRanking
+	18, // 30: ratchet.v1.Trajectory.steps:type_name -> ratchet.v1.Step
+	17, // 31: ratchet.v1.Trajectory.usage:type_name -> ratchet.v1.Usage
+	13, // 32: ratchet.v1.Feedback.identity:type_name -> ratchet.v1.Identity
+	24, // 33: ratchet.v1.Feedback.steps:type_name -> ratchet.v1.StepRanking
 	4,  // 34: ratchet.v1.Feedback.outcome:type_name -> ratchet.v1.Outcome
 	5,  // 35: ratchet.v1.Feedback.failure:type_name -> ratchet.v1.FailureClass
-	16, // 36: ratchet.v1.Feedback.usage:type_name -> ratchet.v1.Usage
+	17, // 36: ratchet.v1.Feedback.usage:type_name -> ratchet.v1.Usage
 	6,  // 37: ratchet.v1.StepRanking.ranked_by:type_name -> ratchet.v1.RankedBy
-	24, // 38: ratchet.v1.StepRanking.votes:type_name -> ratchet.v1.Ballot
-	24, // 39: ratchet.v1.StepRanking.swapped:type_name -> ratchet.v1.Ballot
-	12, // 40: ratchet.v1.Verdict.identity:type_name -> ratchet.v1.Identity
+	25, // 38: ratchet.v1.StepRanking.votes:type_name -> ratchet.v1.Ballot
+	25, // 39: ratchet.v1.StepRanking.swapped:type_name -> ratchet.v1.Ballot
+	13, // 40: ratchet.v1.Verdict.identity:type_name -> ratchet.v1.Identity
 	4,  // 41: ratchet.v1.Verdict.outcome:type_name -> ratchet.v1.Outcome
 	5,  // 42: ratchet.v1.Verdict.failure:type_name -> ratchet.v1.FailureClass
-	16, // 43: ratchet.v1.Verdict.usage:type_name -> ratchet.v1.Usage
-	26, // 44: ratchet.v1.Verdict.answer_votes:type_name -> ratchet.v1.Votes
-	26, // 45: ratchet.v1.Verdict.draft_votes:type_name -> ratchet.v1.Votes
-	45, // 46: ratchet.v1.Mixture.examples_by_kind:type_name -> ratchet.v1.Mixture.ExamplesByKindEntry
-	46, // 47: ratchet.v1.Mixture.dropped:type_name -> ratchet.v1.Mixture.DroppedEntry
+	17, // 43: ratchet.v1.Verdict.usage:type_name -> ratchet.v1.Usage
+	27, // 44: ratchet.v1.Verdict.answer_votes:type_name -> ratchet.v1.Votes
+	27, // 45: ratchet.v1.Verdict.draft_votes:type_name -> ratchet.v1.Votes
+	48, // 46: ratchet.v1.Mixture.examples_by_kind:type_name -> ratchet.v1.Mixture.ExamplesByKindEntry
+	49, // 47: ratchet.v1.Mixture.dropped:type_name -> ratchet.v1.Mixture.DroppedEntry
 	7,  // 48: ratchet.v1.Job.state:type_name -> ratchet.v1.JobState
-	13, // 49: ratchet.v1.Deployment.policy:type_name -> ratchet.v1.Policy
-	13, // 50: ratchet.v1.Report.policy:type_name -> ratchet.v1.Policy
-	31, // 51: ratchet.v1.Report.draft:type_name -> ratchet.v1.Score
-	31, // 52: ratchet.v1.Report.answer:type_name -> ratchet.v1.Score
-	31, // 53: ratchet.v1.Report.exact_match:type_name -> ratchet.v1.Score
-	31, // 54: ratchet.v1.Report.f1:type_name -> ratchet.v1.Score
-	31, // 55: ratchet.v1.Report.contains:type_name -> ratchet.v1.Score
-	32, // 56: ratchet.v1.Report.by_question:type_name -> ratchet.v1.QuestionScore
-	47, // 57: ratchet.v1.Report.failures:type_name -> ratchet.v1.Report.FailuresEntry
-	16, // 58: ratchet.v1.Report.usage:type_name -> ratchet.v1.Usage
-	16, // 59: ratchet.v1.Report.judge_usage:type_name -> ratchet.v1.Usage
+	14, // 49: ratchet.v1.Deployment.policy:type_name -> ratchet.v1.Policy
+	14, // 50: ratchet.v1.Report.policy:type_name -> ratchet.v1.Policy
+	32, // 51: ratchet.v1.Report.draft:type_name -> ratchet.v1.Score
+	32, // 52: ratchet.v1.Report.answer:type_name -> ratchet.v1.Score
+	32, // 53: ratchet.v1.Report.exact_match:type_name -> ratchet.v1.Score
+	32, // 54: ratchet.v1.Report.f1:type_name -> ratchet.v1.Score
+	32, // 55: ratchet.v1.Report.contains:type_name -> ratchet.v1.Score
+	33, // 56: ratchet.v1.Report.by_question:type_name -> ratchet.v1.QuestionScore
+	50, // 57: ratchet.v1.Report.failures:type_name -> ratchet.v1.Report.FailuresEntry
+	17, // 58: ratchet.v1.Report.usage:type_name -> ratchet.v1.Usage
+	17, // 59: ratchet.v1.Report.judge_usage:type_name -> ratchet.v1.Usage
 	8,  // 60: ratchet.v1.Decision.ruling:type_name -> ratchet.v1.Ruling
-	13, // 61: ratchet.v1.Decision.policy:type_name -> ratchet.v1.Policy
+	14, // 61: ratchet.v1.Decision.policy:type_name -> ratchet.v1.Policy
 	9,  // 62: ratchet.v1.RunLog.phase:type_name -> ratchet.v1.Phase
-	5,  // 63: ratchet.v1.DeadLetter.failure:type_name -> ratchet.v1.FailureClass
-	12, // 64: ratchet.v1.DeadLetter.identities:type_name -> ratchet.v1.Identity
-	39, // 65: ratchet.v1.Task.shard:type_name -> ratchet.v1.Shard
-	40, // 66: ratchet.v1.Task.build:type_name -> ratchet.v1.Build
-	41, // 67: ratchet.v1.Task.train:type_name -> ratchet.v1.Train
-	42, // 68: ratchet.v1.Task.deploy:type_name -> ratchet.v1.Deploy
-	43, // 69: ratchet.v1.Task.evaluate:type_name -> ratchet.v1.Evaluate
-	49, // 70: ratchet.v1.Task.args:type_name -> google.protobuf.Struct
-	0,  // 71: ratchet.v1.Shard.purpose:type_name -> ratchet.v1.Purpose
-	13, // 72: ratchet.v1.Shard.policy:type_name -> ratchet.v1.Policy
-	15, // 73: ratchet.v1.Shard.limits:type_name -> ratchet.v1.Limits
-	38, // 74: ratchet.v1.Shard.questions:type_name -> ratchet.v1.Question
-	27, // 75: ratchet.v1.Train.mixture:type_name -> ratchet.v1.Mixture
-	29, // 76: ratchet.v1.Deploy.checkpoint:type_name -> ratchet.v1.Checkpoint
-	13, // 77: ratchet.v1.Evaluate.policy:type_name -> ratchet.v1.Policy
-	49, // 78: ratchet.v1.Result.value:type_name -> google.protobuf.Struct
-	79, // [79:79] is the sub-list for method output_type
-	79, // [79:79] is the sub-list for method input_type
-	79, // [79:79] is the sub-list for extension type_name
-	79, // [79:79] is the sub-list for extension extendee
-	0,  // [0:79] is the sub-list for field type_name
+	37, // 63: ratchet.v1.RunLog.capabilities:type_name -> ratchet.v1.Capabilities
+	2,  // 64: ratchet.v1.Capabilities.api:type_name -> ratchet.v1.Api
+	38, // 65: ratchet.v1.Capabilities.found:type_name -> ratchet.v1.Capability
+	17, // 66: ratchet.v1.Capabilities.usage:type_name -> ratchet.v1.Usage
+	10, // 67: ratchet.v1.Capability.support:type_name -> ratchet.v1.Support
+	5,  // 68: ratchet.v1.DeadLetter.failure:type_name -> ratchet.v1.FailureClass
+	13, // 69: ratchet.v1.DeadLetter.identities:type_name -> ratchet.v1.Identity
+	42, // 70: ratchet.v1.Task.shard:type_name -> ratchet.v1.Shard
+	43, // 71: ratchet.v1.Task.build:type_name -> ratchet.v1.Build
+	44, // 72: ratchet.v1.Task.train:type_name -> ratchet.v1.Train
+	45, // 73: ratchet.v1.Task.deploy:type_name -> ratchet.v1.Deploy
+	46, // 74: ratchet.v1.Task.evaluate:type_name -> ratchet.v1.Evaluate
+	52, // 75: ratchet.v1.Task.args:type_name -> google.protobuf.Struct
+	0,  // 76: ratchet.v1.Shard.purpose:type_name -> ratchet.v1.Purpose
+	14, // 77: ratchet.v1.Shard.policy:type_name -> ratchet.v1.Policy
+	16, // 78: ratchet.v1.Shard.limits:type_name -> ratchet.v1.Limits
+	41, // 79: ratchet.v1.Shard.questions:type_name -> ratchet.v1.Question
+	28, // 80: ratchet.v1.Train.mixture:type_name -> ratchet.v1.Mixture
+	30, // 81: ratchet.v1.Deploy.checkpoint:type_name -> ratchet.v1.Checkpoint
+	14, // 82: ratchet.v1.Evaluate.policy:type_name -> ratchet.v1.Policy
+	52, // 83: ratchet.v1.Result.value:type_name -> google.protobuf.Struct
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_ratchet_v1_event_proto_init() }
@@ -4700,7 +4975,7 @@ func file_ratchet_v1_event_proto_init() {
 	}
 	file_ratchet_v1_event_proto_msgTypes[8].OneofWrappers = []any{}
 	file_ratchet_v1_event_proto_msgTypes[23].OneofWrappers = []any{}
-	file_ratchet_v1_event_proto_msgTypes[27].OneofWrappers = []any{
+	file_ratchet_v1_event_proto_msgTypes[29].OneofWrappers = []any{
 		(*Task_Shard)(nil),
 		(*Task_Build)(nil),
 		(*Task_Train)(nil),
@@ -4713,8 +4988,8 @@ func file_ratchet_v1_event_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ratchet_v1_event_proto_rawDesc), len(file_ratchet_v1_event_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   38,
+			NumEnums:      11,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
