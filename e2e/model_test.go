@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/agent"
+	"github.com/ratchet-rl/ratchet/internal/llm"
 	"github.com/ratchet-rl/ratchet/internal/pocket/demo"
 	"github.com/ratchet-rl/ratchet/internal/pocket/reader"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -114,6 +115,10 @@ type request struct {
 }
 
 func (s *server) complete(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Session-Id") == llm.ProbeAffinity { // no call of a course
+		http.Error(w, "no probes", http.StatusBadRequest)
+		return
+	}
 	var body request
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

@@ -39,6 +39,7 @@ type commands struct {
 	Convert convertCommand `cmd:"" group:"keep" help:"Turn trajectories, rankings and mixtures into forms that other programs read, and some of those back."`
 	Prune   pruneCommand   `cmd:"" group:"keep" help:"Remove finished runs, and blobs that nothing points at."`
 
+	Doctor     doctorCommand     `cmd:"" group:"tool" help:"Check bus, disk, search and endpoints, and say what each lacks."`
 	Auth       authCommand       `cmd:"" group:"tool" help:"Make the roles' keys for a nats-server of your own."`
 	Decode     decodeCommand     `cmd:"" group:"tool" help:"Print an event of the bus as JSON."`
 	Config     configCommand     `cmd:"" group:"tool" help:"Show the configuration and where each setting comes from."`

@@ -83,7 +83,7 @@ func lineageJSON(l history.Lineage) any {
 	return map[string]any{
 		"run": l.Run, "generation": l.Generation, "target": l.Target, "promoted": l.Promoted, "deployment": orNull(l.Deployment),
 		"decision": orNull(l.Decision), "report": orNull(l.Report), "checkpoint": orNull(l.Checkpoint), "mixture": orNull(l.Mixture),
-		"grown_by": orNull(l.Grower),
+		"grown_by": orNull(l.Grower), "capabilities": orNull(l.Capabilities),
 	}
 }
 

@@ -34,6 +34,7 @@ type conductor struct {
 	fence  uint64
 	poke   <-chan struct{}
 
+	probes  probes
 	control runstate.Control
 	heeded  time.Time // when control was read last
 }
@@ -58,6 +59,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 	defer cancel(nil)
 	following := make(chan struct{})
 	defer func() { <-following }()
+	defer c.probes.asking.Wait()
 	defer cancel(nil)
 	go func() {
 		defer close(following)

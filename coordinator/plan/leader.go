@@ -25,6 +25,7 @@ type leader struct {
 	settings config.Coordinator
 	log      *slog.Logger
 	metrics  *metrics
+	prober   prober
 	// poke says that a run was submitted or a wish changed, so that nobody waits for the next poll.
 	poke <-chan struct{}
 }
@@ -113,6 +114,7 @@ func (l *leader) conductor(ctx context.Context, run string, fence uint64, poke <
 	return &conductor{
 		bus: l.bus, blobs: l.blobs, settings: l.settings, log: l.log.With("run", run), metrics: l.metrics,
 		spec: spec, record: record, fence: fence, seen: newProjection(l.bus, run), poke: poke,
+		probes: probes{prober: l.prober},
 	}, nil
 }
 

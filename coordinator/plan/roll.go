@@ -60,6 +60,7 @@ func (c *conductor) roll(ctx context.Context, rolls ...roll) error {
 		}
 	}
 	for _, r := range rolls {
+		c.probe(ctx, r.policy)
 		if err := c.publish(ctx, r); err != nil {
 			return fmt.Errorf("publish shards of %s: %w", r.source.Name, err)
 		}

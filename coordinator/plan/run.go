@@ -22,6 +22,9 @@ func Run(ctx context.Context, env *app.Env) error {
 		bus: env.Bus, blobs: env.Blobs, settings: env.Config.Coordinator, log: env.Log,
 		poke: desk.changed, metrics: newMetrics(env.Metrics.Registry()),
 	}
+	if env.LLM != nil {
+		leader.prober = env.LLM
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return desk.serve(ctx) })
 	group.Go(func() error { return env.Bus.Elect(ctx, "coordinator", leader.lead) })

@@ -20,9 +20,10 @@ import (
 
 // Request asks for N continuations of one prompt; choice i has Seed+i.
 type Request struct {
-	// Endpoint is the base URL with /v1.
-	Endpoint string
-	Model    string
+	// Endpoint is the base URL with /v1; Endpoints are several that serve the model, and then Endpoint is one of them.
+	Endpoint  string
+	Endpoints []string
+	Model     string
 	// API is completions, or chat: then the prompt is one user message.
 	API         pb.Api
 	Prompt      string
@@ -36,6 +37,8 @@ type Request struct {
 	// Affinity is the same for calls that share a prefix. It travels as the header X-Session-Id, by which a
 	// balancer before several replicas can keep them on one.
 	Affinity string
+	// Context is how many tokens prompt and output may have together, where the server does not say; 0: unknown.
+	Context int64
 	// Grammar in GBNF that a text must follow, where the server is known to keep it; ErrNoGrammar elsewhere.
 	Grammar string
 }
@@ -89,6 +92,9 @@ func (c *Client) Complete(ctx context.Context, r Request) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
+	if err := c.fits(ctx, e, r); err != nil {
+		return Response{}, err
+	}
 	r.N = max(r.N, 1)
 	first := r.N
 	if e.isSingle(r.Model) {
@@ -100,6 +106,9 @@ func (c *Client) Complete(ctx context.Context, r Request) (Response, error) {
 		if out, err = c.try(ctx, e, r, 1, r.Seed); err == nil {
 			e.setSingle(r.Model)
 		}
+	}
+	if err == nil {
+		err = e.whole(r, out)
 	}
 	if err != nil {
 		return out, err
@@ -253,4 +262,12 @@ func (c *Client) key(host string) (string, error) {
 		return "", fmt.Errorf("read API key (llm.key_file, llm.key_files): %w", err)
 	}
 	return key, nil
+}
+
+// Endpoints of a policy, at least one.
+func Endpoints(p *pb.Policy) []string {
+	if all := p.GetEndpoints(); len(all) > 0 {
+		return all
+	}
+	return []string{p.GetEndpoint()}
 }

@@ -29,14 +29,15 @@ type endpoint struct {
 	learning chan struct{}
 	dialect  atomic.Pointer[dialect] // nil: not known yet
 
-	mu     sync.Mutex      // guards single
-	single map[string]bool // models for which the server ignores n
+	mu     sync.Mutex       // guards what follows
+	single map[string]bool  // models for which the server ignores n
+	scales map[string]scale // of a model's prompts
 }
 
 func newEndpoint(u *url.URL, key string, cfg config.LLM) *endpoint {
 	return &endpoint{
 		url: u.String(), name: u.Redacted(), host: u.Hostname(), key: key,
-		flight: make(chan struct{}, max(cfg.Connections, 1)), learning: make(chan struct{}, 1), single: map[string]bool{},
+		flight: make(chan struct{}, max(cfg.Connections, 1)), learning: make(chan struct{}, 1), single: map[string]bool{}, scales: map[string]scale{},
 	}
 }
 
@@ -70,6 +71,13 @@ type dialect struct {
 	completionTokens bool
 	// constrain asks for outputs of a grammar, nil where it cannot be asked.
 	constrain func(gbnf string) *constraint
+	// counts is how the server counts tokens, nil where it cannot be asked.
+	counts *counting
+	// reserves: a prompt fits only if max_tokens fit behind it. Elsewhere the output ends where the context does.
+	reserves bool
+
+	server string // what it says it is
+	listed []model
 }
 
 type neutral struct {
@@ -84,14 +92,18 @@ var dialects = map[string]dialect{
 	"llamacpp": {
 		neutral:   &neutral{TopK: 0, TopP: 1, MinP: 0},
 		constrain: func(gbnf string) *constraint { return &constraint{Grammar: gbnf} },
+		counts:    &counting{text: "content"},
 	},
 	"vllm": {
 		neutral:   &neutral{TopK: -1, TopP: 1, MinP: 0},
 		constrain: func(gbnf string) *constraint { return &constraint{StructuredOutputs: &structuredOutputs{gbnf}} },
+		counts:    &counting{text: "prompt"},
+		reserves:  true,
 	},
 	"sglang": {
 		neutral:   &neutral{TopK: -1, TopP: 1, MinP: 0},
 		constrain: func(gbnf string) *constraint { return &constraint{EBNF: gbnf} },
+		reserves:  true,
 	},
 }
 
@@ -131,7 +143,9 @@ func (c *Client) dialectOf(ctx context.Context, e *endpoint) dialect {
 	known := dialect{}
 	if i := slices.IndexFunc(list, func(m model) bool { return dialects[m.OwnedBy].neutral != nil }); i >= 0 {
 		known = dialects[list[i].OwnedBy]
+		known.server = list[i].OwnedBy
 	}
+	known.listed = list
 	e.dialect.Store(&known)
 	return known
 }
@@ -154,6 +168,13 @@ func answers(err error) bool {
 type model struct {
 	ID      string `json:"id"`
 	OwnedBy string `json:"owned_by"`
+	// Parent is the model that an adapter of vLLM or SGLang adapts.
+	Parent string `json:"parent"`
+	// MaxModelLen is the context of vLLM and SGLang, Meta.Context that of a slot of llama.cpp.
+	MaxModelLen int64 `json:"max_model_len"`
+	Meta        struct {
+		Context int64 `json:"n_ctx"`
+	} `json:"meta"`
 }
 
 // modelsTimeout bounds a list of models: it is a probe.

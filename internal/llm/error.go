@@ -171,3 +171,9 @@ func retryAfter(h http.Header) time.Duration {
 	}
 	return 0
 }
+
+// isNotFound: no such path or model.
+func isNotFound(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && failed.Status == http.StatusNotFound
+}

@@ -102,17 +102,7 @@ func (c *Client) once(ctx context.Context, e *endpoint, r Request, data []byte, 
 func isCanceled(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 func (c *Client) post(ctx context.Context, e *endpoint, r Request, data []byte, timeout time.Duration) (Response, error) {
-	timed, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(timed, http.MethodPost, e.url+path(r.API), bytes.NewReader(data))
-	if err != nil {
-		return Response{}, fmt.Errorf("endpoint %s: %w", e.name, err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if r.Affinity != "" {
-		request.Header.Set("X-Session-Id", r.Affinity)
-	}
-	body, err := c.do(e, request)
+	body, err := c.send(ctx, e, e.url+path(r.API), r.Affinity, data, timeout)
 	if isCanceled(ctx) {
 		return Response{}, context.Cause(ctx)
 	}
@@ -127,6 +117,21 @@ func (c *Client) post(ctx context.Context, e *endpoint, r Request, data []byte, 
 		return Response{}, &Error{Endpoint: e.name, Kind: KindGarbage, Status: http.StatusOK, Err: err}
 	}
 	return out, nil
+}
+
+// send posts JSON and returns the reply's body.
+func (c *Client) send(ctx context.Context, e *endpoint, url, affinity string, data []byte, timeout time.Duration) ([]byte, error) {
+	timed, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(timed, http.MethodPost, url, bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", e.name, err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if affinity != "" {
+		request.Header.Set("X-Session-Id", affinity)
+	}
+	return c.do(e, request)
 }
 
 // do sends a request and reads a bounded reply.

@@ -25,6 +25,8 @@ type Lineage struct {
 	Mixture    *pb.Mixture
 	// Grower is the policy whose trajectories the mixture was made of.
 	Grower *pb.Policy
+	// Capabilities is what the policy's endpoint was found to do.
+	Capabilities *pb.Capabilities
 }
 
 // FindLineage finds a model by the id of its checkpoint (or its first eight digits and more), by the name of its
@@ -58,6 +60,15 @@ func FindLineage(ctx context.Context, conn *bus.Conn, model string) (Lineage, er
 	if place.Report == nil && place.Checkpoint == nil && place.Mixture == nil {
 		return Lineage{}, fmt.Errorf("generation %d, target %s of run %s: %w", place.Generation, place.Target, place.Run, bus.ErrNotFound)
 	}
+	found, err := ReadCapabilities(ctx, conn, place.Run)
+	if err != nil {
+		return place, err
+	}
+	served := place.Deployment.GetPolicy()
+	if served == nil {
+		served = place.Report.GetPolicy()
+	}
+	place.Capabilities = capabilitiesOf(found, served)
 	place.Grower, err = grower(ctx, conn, place.Run, place.Generation)
 	return place, err
 }

@@ -22,6 +22,9 @@ func Lineage(l history.Lineage, p Paint) string {
 	} else if policy := l.Report.GetPolicy(); policy != nil {
 		add("policy", "%s, model %s at %s", p.Name(Safe(policy.GetName())), Safe(policy.GetModel()), Safe(policy.GetEndpoint()))
 	}
+	if f := l.Capabilities; f != nil {
+		add("", "%s", Endpoint(f))
+	}
 	if d := l.Decision; d != nil {
 		add("decision", "%s", p.State(Ruling(d.GetRuling())))
 		add("", "%s", Safe(d.GetReason()))

@@ -32,9 +32,9 @@ func (p Paint) Name(text string) string { return p.sgr("36", text) }
 // State colours a state's or a ruling's word.
 func (p Paint) State(word string) string {
 	switch word {
-	case "running", "promoted", "PROMOTE", "True", "right":
+	case "running", "promoted", "ok", "PROMOTE", "True", "right":
 		return p.Good(word)
-	case "paused", "stalled", "undecided", "UNDECIDED":
+	case "paused", "stalled", "undecided", "UNDECIDED", "warning":
 		return p.Warn(word)
 	case "rejected", "REJECT", "failed", "cancelled", "False", "wrong":
 		return p.Bad(word)
