@@ -17,6 +17,7 @@ type wish struct {
 	Calls  int64           `json:"calls,omitempty"`
 	Tokens int64           `json:"tokens,omitempty"`
 	Wall   config.Duration `json:"wall,omitempty"`
+	Cost   float64         `json:"cost,omitempty"`
 }
 
 type pauseCommand struct {
@@ -40,6 +41,7 @@ type resumeCommand struct {
 	Calls  int64         `help:"Raise the budget of LLM calls to this."`
 	Tokens int64         `help:"Raise the budget of tokens to this."`
 	Wall   time.Duration `help:"Raise the wall time to this."`
+	Cost   float64       `help:"Raise the budget of money to this."`
 	Reason string        `help:"Why; it is kept in the run's log."`
 }
 
@@ -48,11 +50,12 @@ func (resumeCommand) Help() string {
 
     ratchet resume demo-7f3a
     ratchet resume demo-7f3a --calls 200000
+    ratchet resume demo-7f3a --cost 25
     ratchet resume demo-7f3a --wall 48h`
 }
 
 func (c *resumeCommand) Run(ctx context.Context, in *invocation) error {
-	w := wish{Run: c.Name, Reason: c.Reason, Calls: c.Calls, Tokens: c.Tokens, Wall: config.Duration(c.Wall)}
+	w := wish{Run: c.Name, Reason: c.Reason, Calls: c.Calls, Tokens: c.Tokens, Wall: config.Duration(c.Wall), Cost: c.Cost}
 	return in.wish(ctx, "resume", w, "%s goes on. Watch it with: ratchet status %[1]s --watch")
 }
 

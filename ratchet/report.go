@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/ratchet/history"
@@ -29,6 +31,11 @@ type report struct {
 	Judging history.Judging `json:"judging"`
 	Usage   history.Usage   `json:"usage"`
 	State   runstate.State  `json:"state"`
+	// Ledger tells costs and candidates by generation; Endpoints what the models' endpoints were found to do.
+	Ledger    []history.Entry   `json:"ledger,omitempty"`
+	Endpoints []json.RawMessage `json:"endpoints,omitempty"`
+	spec      config.Run
+	found     []*pb.Capabilities
 }
 
 func (c *reportCommand) Run(ctx context.Context, in *invocation) error {
@@ -41,7 +48,10 @@ func (c *reportCommand) Run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	err = in.print(r, []string{c.Name}, func(p view.Paint) string { return view.Report(r.Results, r.Judging, r.Usage, r.State, p) })
+	err = in.print(r, []string{c.Name}, func(p view.Paint) string {
+		return view.Report(r.Results, r.Judging, r.Usage, r.State, p) + view.Spending(r.Ledger, p) +
+			view.Candidates(r.Ledger, r.spec.Policy.Decoding, p) + view.Endpoints(r.found, p)
+	})
 	if err == nil && c.ExitStatus {
 		return verdictOf(r.Results)
 	}
@@ -67,7 +77,14 @@ func (s *session) report(ctx context.Context, run string) (report, error) {
 		return report{}, err
 	}
 	ledger, err := history.ReadLedger(ctx, s.bus, run)
-	return report{Results: results, Judging: judging, Usage: ledger.Usage, State: state}, err
+	if err != nil {
+		return report{}, err
+	}
+	found, err := history.ReadCapabilities(ctx, s.bus, run)
+	return report{
+		Results: results, Judging: judging, Usage: ledger.Usage, State: state, Ledger: ledger.Entries,
+		Endpoints: history.JSON(found...), spec: spec, found: found,
+	}, err
 }
 
 // verdictOf is the exit code of a run's last decision.

@@ -184,6 +184,7 @@ type request struct {
 	Calls  int64           `json:"calls"`
 	Tokens int64           `json:"tokens"`
 	Wall   config.Duration `json:"wall"`
+	Cost   float64         `json:"cost"`
 }
 
 // wish writes what the operator wants of a run; its conductor reads it.
@@ -209,7 +210,7 @@ func (d *desk) wish(want string) func(context.Context, request) (runstate.Contro
 		}
 		control.Want, control.Reason, control.By = want, r.Reason, r.By
 		control.Calls, control.Tokens = max(control.Calls, r.Calls), max(control.Tokens, r.Tokens)
-		control.Wall = max(control.Wall, time.Duration(r.Wall))
+		control.Wall, control.Cost = max(control.Wall, time.Duration(r.Wall)), max(control.Cost, r.Cost)
 		control.Serial++
 		if err := writeControl(ctx, kv, r.Run, control, revision); err != nil {
 			return runstate.Control{}, err

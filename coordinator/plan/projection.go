@@ -157,6 +157,7 @@ func (p *projection) count(m *bus.Message, add func(*counts, bus.Subject)) error
 	p.usage.Calls += number(m, bus.HeaderCalls)
 	p.usage.PromptTokens += number(m, bus.HeaderPromptTokens)
 	p.usage.CompletionTokens += number(m, bus.HeaderCompletionTokens)
+	p.usage.CostNano += number(m, bus.HeaderCost)
 	return nil
 }
 

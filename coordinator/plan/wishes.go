@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
@@ -54,6 +55,10 @@ func (c *conductor) overBudget() string {
 	}
 	if limit := max(budgets.Tokens, c.control.Tokens); limit > 0 && spent.Tokens() >= limit {
 		return fmt.Sprintf("budget of %d tokens is spent (%d); %s --tokens N`", limit, spent.Tokens(), resume)
+	}
+	cost := float64(spent.CostNano) / config.NanoPerUnit
+	if limit := max(budgets.Cost, c.control.Cost); limit > 0 && cost >= limit {
+		return fmt.Sprintf("budget of %.2f is spent (%.2f at the run's prices); %s --cost N`", limit, cost, resume)
 	}
 	wall := time.Since(c.record.Started)
 	if limit := max(time.Duration(budgets.Wall), c.control.Wall); limit > 0 && wall >= limit {

@@ -100,6 +100,7 @@ func (j *judging) verdict(ctx context.Context, spec config.Run, t *pb.Trajectory
 	if err := j.fill(ctx, v, spec, t, gold); err != nil {
 		return nil, redactError(err, gold)
 	}
+	v.Usage.CostNano = spec.Cost(spec.Judge.Endpoint, spec.Judge.Model, v.GetUsage().GetPromptTokens(), v.GetUsage().GetCompletionTokens())
 	return v, nil
 }
 
@@ -137,7 +138,7 @@ func (j *judging) complete(
 		return "", worker.Later(waitForEndpoint, fmt.Errorf("wait for the judge's endpoint %s: %w", model.Endpoint, err))
 	}
 	reply, err := j.model.Complete(ctx, llm.Request{
-		Endpoint: model.Endpoint, Model: model.Model, API: api(model.API), Prompt: prompt, N: 1,
+		Endpoint: model.Endpoint, Endpoints: model.Endpoints, Context: int64(model.Context), Model: model.Model, API: api(model.API), Prompt: prompt, N: 1,
 		Temperature: temperature, MaxTokens: model.MaxTokens, Stop: []string{agent.Stop}, Seed: seed,
 	})
 	usage.Calls += reply.Calls

@@ -158,4 +158,5 @@ func addUsage(sum, more *pb.Usage) {
 	sum.PromptTokens += more.GetPromptTokens()
 	sum.CompletionTokens += more.GetCompletionTokens()
 	sum.Searches += more.GetSearches()
+	sum.CostNano += more.GetCostNano()
 }

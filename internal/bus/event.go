@@ -33,6 +33,8 @@ const (
 	HeaderPromptTokens     = "Ratchet-Prompt-Tokens"
 	HeaderCompletionTokens = "Ratchet-Completion-Tokens"
 	HeaderContent          = "Ratchet-Content"
+	HeaderCost             = "Ratchet-Cost"
+	HeaderCandidates       = "Ratchet-Candidates"
 )
 
 const (
@@ -101,7 +103,11 @@ func headers(h nats.Header, ev *pb.Event) {
 		set(HeaderCalls, strconv.FormatInt(usage.GetCalls(), 10))
 		set(HeaderPromptTokens, strconv.FormatInt(usage.GetPromptTokens(), 10))
 		set(HeaderCompletionTokens, strconv.FormatInt(usage.GetCompletionTokens(), 10))
+		if usage.GetCostNano() != 0 {
+			set(HeaderCost, strconv.FormatInt(usage.GetCostNano(), 10))
+		}
 	}
+	set(HeaderCandidates, candidatesOf(ev.GetTrajectory()))
 }
 
 // kindOf is the body's name, as in the schema.

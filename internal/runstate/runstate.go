@@ -69,6 +69,16 @@ type Usage struct {
 	Calls            int64 `json:"calls"`
 	PromptTokens     int64 `json:"prompt_tokens"`
 	CompletionTokens int64 `json:"completion_tokens"`
+	// CostNano is what they cost at the run's prices, in billionths of their currency.
+	CostNano int64 `json:"cost_nano,omitempty"`
+}
+
+// Add counts more.
+func (u *Usage) Add(more Usage) {
+	u.Calls += more.Calls
+	u.PromptTokens += more.PromptTokens
+	u.CompletionTokens += more.CompletionTokens
+	u.CostNano += more.CostNano
 }
 
 // Control is what the operator wants of a run.
@@ -77,10 +87,11 @@ type Control struct {
 	Want   string `json:"want"`
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by,omitempty"`
-	// Calls, Tokens and Wall replace the budgets of the spec where they are not zero.
+	// Calls, Tokens, Wall and Cost replace the budgets of the spec where they are not zero.
 	Calls  int64         `json:"calls,omitempty"`
 	Tokens int64         `json:"tokens,omitempty"`
 	Wall   time.Duration `json:"wall,omitempty"`
+	Cost   float64       `json:"cost,omitempty"`
 	// Serial grows with every wish, so that a resume after a dead letter is seen as a new one.
 	Serial int `json:"serial"`
 }

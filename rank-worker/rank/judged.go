@@ -117,8 +117,8 @@ func (q *question) reply(ctx context.Context, slots []int32, temperature float64
 func (q *question) complete(ctx context.Context, prompt string, temperature float64, seed int64) (string, error) {
 	for {
 		reply, err := q.judged.model.Complete(ctx, llm.Request{
-			Endpoint: q.model.Endpoint, Model: q.model.Model, API: api(q.model.API), Prompt: prompt, N: 1, Temperature: temperature,
-			MaxTokens: q.model.MaxTokens, Seed: seed,
+			Endpoint: q.model.Endpoint, Endpoints: q.model.Endpoints, Context: int64(q.model.Context), Model: q.model.Model,
+			API: api(q.model.API), Prompt: prompt, N: 1, Temperature: temperature, MaxTokens: q.model.MaxTokens, Seed: seed,
 		})
 		q.usage.Calls += reply.Calls
 		q.usage.PromptTokens += reply.PromptTokens

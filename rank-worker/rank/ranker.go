@@ -56,6 +56,8 @@ func (r *ranker) handle(ctx context.Context, t *pb.Trajectory, ev *pb.Event) err
 	if err != nil {
 		return fmt.Errorf("rank %s: %w", id, err)
 	}
+	u := feedback.GetUsage()
+	u.CostNano = spec.Cost(spec.Judge.Endpoint, spec.Judge.Model, u.GetPromptTokens(), u.GetCompletionTokens())
 	ack, err := r.bus.Publish(ctx, subject, &pb.Event{
 		Run: ev.GetRun(), Generation: ev.GetGeneration(), Traceparent: ev.GetTraceparent(),
 		Body: &pb.Event_Feedback{Feedback: feedback},

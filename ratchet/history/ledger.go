@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/runstate"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
@@ -42,16 +43,22 @@ type Entry struct {
 	Verdicts    map[string]int64 `json:"verdicts"`
 	// Mute counts trajectories whose feedback or verdict is a dead letter, by worker kind.
 	Mute map[string]int64 `json:"mute"`
+	// Spent is what was paid for, by role: grow, eval, rank, judge.
+	Spent map[string]Usage `json:"spent"`
+	// Candidates counts those of the trajectories' steps, by step kind.
+	Candidates map[string]bus.Candidates `json:"candidates"`
 	// Wrong says in what the entry does not add up.
 	Wrong []string `json:"wrong"`
 }
 
 // Usage is what was paid for.
-type Usage struct {
-	Calls            int64 `json:"calls"`
-	PromptTokens     int64 `json:"prompt_tokens"`
-	CompletionTokens int64 `json:"completion_tokens"`
-}
+type Usage = runstate.Usage
+
+// Roles that calls are paid for.
+const (
+	RoleRank  = "rank"
+	RoleJudge = "judge"
+)
 
 // group is what is counted together.
 type group struct {
@@ -138,6 +145,7 @@ func (l *ledger) entry(g group) *Entry {
 		e = &Entry{
 			Generation: g.generation, Target: g.target, Purpose: PurposeName(g.purpose), Failed: map[string]int64{},
 			Feedback: map[string]int64{}, Verdicts: map[string]int64{}, Mute: map[string]int64{}, Wrong: []string{},
+			Spent: map[string]Usage{}, Candidates: map[string]bus.Candidates{},
 		}
 		l.entries[g] = e
 	}
@@ -222,11 +230,14 @@ func (l *ledger) noteEntered(id string, generation int, line *pb.RunLog) {
 }
 
 func (l *ledger) noteTrajectory(_ context.Context, m *bus.Message) error {
-	s, err := l.paid(m)
+	s, e, err := l.paid(m, "")
 	if err != nil {
 		return err
 	}
-	e := l.entry(groupOf(s.Identity))
+	for kind, n := range m.Candidates() {
+		sum := e.Candidates[kind]
+		e.Candidates[kind] = bus.Candidates{Drawn: sum.Drawn + n.Drawn, Unparsable: sum.Unparsable + n.Unparsable}
+	}
 	if class, failed := strings.CutPrefix(m.Get(bus.HeaderOutcome), "failed/"); failed {
 		e.Failed[class]++
 	} else {
@@ -239,35 +250,41 @@ func (l *ledger) noteTrajectory(_ context.Context, m *bus.Message) error {
 }
 
 func (l *ledger) noteFeedback(_ context.Context, m *bus.Message) error {
-	s, err := l.paid(m)
+	s, e, err := l.paid(m, RoleRank)
 	if err != nil {
 		return err
 	}
-	l.entry(groupOf(s.Identity)).Feedback[s.Kind]++
+	e.Feedback[s.Kind]++
 	delete(l.deaths, death{"rank-" + s.Kind, bus.IDTokens(s.Identity)})
 	return nil
 }
 
 func (l *ledger) noteVerdict(_ context.Context, m *bus.Message) error {
-	s, err := l.paid(m)
+	s, e, err := l.paid(m, RoleJudge)
 	if err != nil {
 		return err
 	}
-	l.entry(groupOf(s.Identity)).Verdicts[s.Kind]++
+	e.Verdicts[s.Kind]++
 	delete(l.deaths, death{"judge-" + s.Kind, bus.IDTokens(s.Identity)})
 	return nil
 }
 
-// paid adds a result's usage, and reads its subject.
-func (l *ledger) paid(m *bus.Message) (bus.Subject, error) {
+// paid reads a result's subject, and adds its usage to its entry's, for a role: the trajectory's purpose unless there is
+// another.
+func (l *ledger) paid(m *bus.Message, role string) (bus.Subject, *Entry, error) {
 	s, err := m.Parse()
 	if err != nil {
-		return s, err
+		return s, nil, err
 	}
-	l.usage.Calls += number(m.Get(bus.HeaderCalls))
-	l.usage.PromptTokens += number(m.Get(bus.HeaderPromptTokens))
-	l.usage.CompletionTokens += number(m.Get(bus.HeaderCompletionTokens))
-	return s, nil
+	e, u := l.entry(groupOf(s.Identity)), Usage{
+		Calls: number(m.Get(bus.HeaderCalls)), PromptTokens: number(m.Get(bus.HeaderPromptTokens)),
+		CompletionTokens: number(m.Get(bus.HeaderCompletionTokens)), CostNano: number(m.Get(bus.HeaderCost)),
+	}
+	l.usage.Add(u)
+	sum := e.Spent[cmp.Or(role, e.Purpose)]
+	sum.Add(u)
+	e.Spent[cmp.Or(role, e.Purpose)] = sum
+	return s, e, nil
 }
 
 func number(text string) int64 {

@@ -33,7 +33,7 @@ func Ledger(l history.Ledger, p Paint) string {
 			b.WriteString(p.Bad("WRONG ") + where + wrong + "\n")
 		}
 	}
-	fmt.Fprintf(&b, "%s calls  %s prompt tokens  %s completion tokens\n", Count(l.Usage.Calls), Count(l.Usage.PromptTokens), Count(l.Usage.CompletionTokens))
+	fmt.Fprintf(&b, "%s calls  %s prompt tokens  %s completion tokens%s\n", Count(l.Usage.Calls), Count(l.Usage.PromptTokens), Count(l.Usage.CompletionTokens), costs(l.Usage))
 	if l.Balanced {
 		b.WriteString(p.Good("the ledger adds up") + "\n")
 	} else {

@@ -110,7 +110,10 @@ func Report(r history.Results, j history.Judging, u history.Usage, state runstat
 }
 
 func paid(u history.Usage, state runstate.State) string {
-	text := fmt.Sprintf("%s calls  %s tokens", Count(u.Calls), Short(u.PromptTokens+u.CompletionTokens))
+	text := fmt.Sprintf("%s calls  %s tokens", Count(u.Calls), Short(u.Tokens()))
+	if u.CostNano != 0 {
+		text += "  cost " + Money(u.CostNano)
+	}
 	if took := state.Updated.Sub(state.Started); !state.Started.IsZero() && took > 0 {
 		text += "  " + Took(took)
 	}

@@ -47,7 +47,7 @@ func Runs(all []runstate.State, now time.Time, wide bool, p Paint) string {
 	}
 	head := []string{"run", "state", "gen", "phase", "done", "failed", "dead", "promoted", "updated"}
 	if wide {
-		head = append(head, "calls", "tokens", "started")
+		head = append(head, "calls", "tokens", "cost", "started")
 	}
 	t := Table{Head: append(head, "why")}
 	for _, s := range all {
@@ -57,7 +57,7 @@ func Runs(all []runstate.State, now time.Time, wide bool, p Paint) string {
 			Count(done.dead), promoted(s), Took(now.Sub(s.Updated)) + " ago",
 		}
 		if wide {
-			row = append(row, Count(s.Usage.Calls), Short(s.Usage.Tokens()), s.Started.Local().Format(time.DateTime))
+			row = append(row, Count(s.Usage.Calls), Short(s.Usage.Tokens()), Money(s.Usage.CostNano), s.Started.Local().Format(time.DateTime))
 		}
 		t.Add(append(row, dash(Safe(s.Reason)))...)
 	}
@@ -111,8 +111,8 @@ func phase(s runstate.State, generation int, name string) done {
 // Run prints one run's phases, a line each.
 func Run(s runstate.State, now time.Time, p Paint) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  generation %d  %s  promoted %s  %s calls  %s tokens\n", p.Bold(Safe(s.Run)), p.State(StateWord(s, now)),
-		s.Generation, Safe(s.Phase), promoted(s), Count(s.Usage.Calls), Short(s.Usage.Tokens()))
+	fmt.Fprintf(&b, "%s  %s  generation %d  %s  promoted %s  %s calls  %s tokens%s\n", p.Bold(Safe(s.Run)), p.State(StateWord(s, now)),
+		s.Generation, Safe(s.Phase), promoted(s), Count(s.Usage.Calls), Short(s.Usage.Tokens()), costs(s.Usage))
 	if s.Reason != "" {
 		b.WriteString("why: " + Safe(s.Reason) + "\n")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-rl/ratchet/internal/agent"
 	"github.com/ratchet-rl/ratchet/internal/bus"
+	"github.com/ratchet-rl/ratchet/internal/llm"
 	"github.com/ratchet-rl/ratchet/internal/search"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 	"github.com/ratchet-rl/ratchet/worker"
@@ -23,6 +24,7 @@ type game struct {
 	question    *pb.Question
 	tool        search.Searcher
 	seed        uint64
+	cost        func(endpoint, model string, prompt, completion int64) int64 // config.Run.Cost
 	traceparent string
 	// lost is set once a trajectory of the shard is fenced: the shard is somebody else's, and what was not begun is
 	// theirs to begin.
@@ -170,11 +172,13 @@ func (g *game) finish(ctx context.Context, journal *bus.Journal, state *agent.St
 // answers asks the endpoint, when time is over: a deadline is the policy's own only if it does. A client that was cut off
 // while it tried again cannot tell.
 func (g *game) answers(ctx context.Context) error {
-	_, err := g.model.Models(ctx, g.shard.GetPolicy().GetEndpoint())
-	if worker.IsOutage(err) || ctx.Err() != nil {
-		return err
+	var err error
+	for _, endpoint := range llm.Endpoints(g.shard.GetPolicy()) {
+		if _, err = g.model.Models(ctx, endpoint); !worker.IsOutage(err) {
+			return ctx.Err() // whatever it said, it answered: not every server lists models
+		}
 	}
-	return nil // whatever it said, it answered: not every server lists models
+	return err
 }
 
 // timed bounds what is left of the trajectory's time: its finished steps took theirs, whoever played them. What a worker's
@@ -217,6 +221,8 @@ func (g *game) publish(ctx context.Context, state *agent.State, steps []*pb.Step
 		t.Usage.CompletionTokens += u.GetCompletionTokens()
 		t.Usage.Searches += u.GetSearches()
 	}
+	policy := g.shard.GetPolicy()
+	t.Usage.CostNano = g.cost(policy.GetEndpoint(), policy.GetModel(), t.GetUsage().GetPromptTokens(), t.GetUsage().GetCompletionTokens())
 	_, err := g.bus.Publish(ctx, bus.TrajectorySubject(g.id), &pb.Event{
 		Run: g.id.GetRun(), Generation: g.id.GetGeneration(), Traceparent: g.traceparent,
 		Body: &pb.Event_Trajectory{Trajectory: t},

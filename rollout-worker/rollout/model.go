@@ -23,7 +23,7 @@ type policyModel struct {
 // Sample makes one call.
 func (m *policyModel) Sample(ctx context.Context, r agent.Request) (agent.Samples, error) {
 	reply, err := m.client.Complete(ctx, llm.Request{
-		Endpoint: m.policy.GetEndpoint(), Model: m.policy.GetModel(), API: m.policy.GetApi(), Prompt: r.Prompt, N: r.N,
+		Endpoint: m.policy.GetEndpoint(), Endpoints: m.policy.GetEndpoints(), Context: m.policy.GetContext(), Model: m.policy.GetModel(), API: m.policy.GetApi(), Prompt: r.Prompt, N: r.N,
 		Temperature: r.Temperature, MaxTokens: r.MaxTokens, Stop: []string{r.Stop}, Seed: r.Seed, Logprobs: true,
 		Affinity: r.Affinity + "." + m.affinity, Grammar: r.Grammar,
 	})

@@ -82,7 +82,7 @@ func (p *player) shard(ctx context.Context, t *worker.Task) error {
 	outcomes := make(chan error, len(shard.GetQuestions())*int(shard.GetSamples()))
 	for _, q := range shard.GetQuestions() {
 		for sample := range shard.GetSamples() {
-			g := &game{player: p, shard: shard, question: q, tool: tool, lost: &lost, seed: spec.Seed, traceparent: t.Event.GetTraceparent(), id: &pb.Identity{
+			g := &game{player: p, shard: shard, question: q, tool: tool, lost: &lost, seed: spec.Seed, cost: spec.Cost, traceparent: t.Event.GetTraceparent(), id: &pb.Identity{
 				Run: t.Run(), Generation: int32(t.Generation()), Target: shard.GetTarget(), Purpose: shard.GetPurpose(),
 				Question: q.GetToken(), Sample: shard.GetFirstSample() + sample,
 			}}
