@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -66,6 +65,8 @@ type Client struct {
 	http    *http.Client
 	metrics *metrics
 
+	reviving sync.WaitGroup
+
 	mu        sync.Mutex // guards endpoints
 	endpoints map[string]*endpoint
 }
@@ -83,68 +84,10 @@ func New(cfg config.LLM, log *slog.Logger, reg prometheus.Registerer) *Client {
 	}
 }
 
-// Close closes idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// Complete asks for r.N choices. With an error, the response says what was paid for nevertheless.
-func (c *Client) Complete(ctx context.Context, r Request) (Response, error) {
-	e, err := c.endpoint(r.Endpoint)
-	if err != nil {
-		return Response{}, err
-	}
-	if err := c.fits(ctx, e, r); err != nil {
-		return Response{}, err
-	}
-	r.N = max(r.N, 1)
-	first := r.N
-	if e.isSingle(r.Model) {
-		first = 1
-	}
-	out, err := c.try(ctx, e, r, first, r.Seed)
-	if first > 1 && isRequestError(err) { // llama.cpp refuses an n above its slots
-		first = 1
-		if out, err = c.try(ctx, e, r, 1, r.Seed); err == nil {
-			e.setSingle(r.Model)
-		}
-	}
-	if err == nil {
-		err = e.whole(r, out)
-	}
-	if err != nil {
-		return out, err
-	}
-	if len(out.Choices) < r.N {
-		if first > 1 {
-			e.setSingle(r.Model)
-		}
-		err = c.topUp(ctx, e, r, &out)
-	}
-	out.Choices = out.Choices[:min(len(out.Choices), r.N)]
-	return out, err
-}
-
-// topUp asks one by one for the choices that a server did not give: with seeds of their own, because equal seeds
-// give equal texts, and after the first, because the server then has the prompt in its cache.
-func (c *Client) topUp(ctx context.Context, e *endpoint, r Request, out *Response) error {
-	have := len(out.Choices)
-	more := make([]Response, r.N-have)
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range more {
-		group.Go(func() (err error) {
-			more[i], err = c.try(ctx, e, r, 1, r.Seed+int64(have+i))
-			return err
-		})
-	}
-	err := group.Wait()
-	for _, m := range more {
-		if len(m.Choices) > 0 {
-			out.Choices = append(out.Choices, m.Choices[0])
-		}
-		out.PromptTokens += m.PromptTokens
-		out.CompletionTokens += m.CompletionTokens
-		out.Calls += m.Calls
-	}
-	return err
+// Close waits for what was asked beside calls, and closes idle connections.
+func (c *Client) Close() {
+	c.reviving.Wait()
+	c.http.CloseIdleConnections()
 }
 
 // Models lists what an endpoint serves. One try.
@@ -164,11 +107,15 @@ func (c *Client) Models(ctx context.Context, endpoint string) ([]string, error) 
 	return names, nil
 }
 
-// Ready blocks while the endpoint's circuit is open, and probes it, until ctx ends.
+// Ready blocks while the endpoint's circuit is open, and those of all that serve the same model beside it, and probes
+// them, until ctx ends.
 func (c *Client) Ready(ctx context.Context, endpoint string) error {
 	e, err := c.endpoint(endpoint)
 	if err != nil {
 		return err
+	}
+	if peers := e.peers.Load(); peers != nil {
+		return c.anyReady(ctx, *peers)
 	}
 	return e.circuit.wait(ctx, func() error { return c.probe(ctx, e) })
 }
@@ -200,7 +147,10 @@ func (c *Client) known() []*endpoint {
 // AnyReady blocks while not one of the endpoints called so far answers: a run whose endpoint is gone for good must
 // not stop the others.
 func (c *Client) AnyReady(ctx context.Context) error {
-	all := c.known()
+	return c.anyReady(ctx, c.known())
+}
+
+func (c *Client) anyReady(ctx context.Context, all []*endpoint) error {
 	if len(all) == 0 || slices.ContainsFunc(all, func(e *endpoint) bool { return !e.circuit.isOpen() }) {
 		return nil
 	}
@@ -262,12 +212,4 @@ func (c *Client) key(host string) (string, error) {
 		return "", fmt.Errorf("read API key (llm.key_file, llm.key_files): %w", err)
 	}
 	return key, nil
-}
-
-// Endpoints of a policy, at least one.
-func Endpoints(p *pb.Policy) []string {
-	if all := p.GetEndpoints(); len(all) > 0 {
-		return all
-	}
-	return []string{p.GetEndpoint()}
 }

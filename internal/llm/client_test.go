@@ -107,6 +107,17 @@ func TestLogprobs(t *testing.T) {
 	}
 }
 
+// TestUsageOfOneChoice: llama.cpp counts the tokens of one choice, whatever n; those that have a log-probability are more.
+func TestUsageOfOneChoice(t *testing.T) {
+	t.Parallel()
+	s := serve(t, say(http.StatusOK, `{"choices":[{"index":0,"text":"a","logprobs":{"content":[{"logprob":-1},{"logprob":-1}]}},
+		{"index":1,"text":"b","logprobs":{"content":[{"logprob":-1}]}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}`))
+	out, err := newClient(t, settings()).Complete(t.Context(), request(s.endpoint(), 2))
+	if err != nil || out.CompletionTokens != 3 {
+		t.Errorf("%+v, %v; want 3 completion tokens", out, err)
+	}
+}
+
 // TestFewerThanN: a server that ignores n is asked for the rest, with the seeds that they would have had; the second
 // time it is not offered n.
 func TestFewerThanN(t *testing.T) {

@@ -25,6 +25,12 @@ type endpoint struct {
 	// flight bounds the calls in flight, so that none waits for a connection while its own time runs.
 	flight chan struct{}
 
+	pace pace
+	// load is the requests at work here, whether in flight or waiting; took what a call takes, in nanoseconds; restUntil
+	// when it may be chosen again, in Unix nanoseconds; peers who serve the same model.
+	load, took, restUntil atomic.Int64
+	peers                 atomic.Pointer[[]*endpoint]
+
 	// learning is held by who asks the server for its dialect.
 	learning chan struct{}
 	dialect  atomic.Pointer[dialect] // nil: not known yet
@@ -45,9 +51,31 @@ func newEndpoint(u *url.URL, key string, cfg config.LLM) *endpoint {
 func (e *endpoint) board(ctx context.Context) (leave func(), err error) {
 	select {
 	case e.flight <- struct{}{}:
-		return func() { <-e.flight }, nil
+		return e.leave, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+}
+
+// shrink takes away free places that the endpoint is to have no more.
+func (e *endpoint) shrink() {
+	for {
+		select {
+		case e.flight <- struct{}{}:
+			if !e.pace.keep() {
+				<-e.flight
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// leave gives a place back, unless the endpoint is to have fewer.
+func (e *endpoint) leave() {
+	if !e.pace.keep() {
+		<-e.flight
 	}
 }
 

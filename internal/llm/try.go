@@ -21,7 +21,7 @@ const (
 )
 
 // try makes one request as often as is worth it.
-func (c *Client) try(ctx context.Context, e *endpoint, r Request, n int, seed int64) (Response, error) {
+func (c *Client) try(ctx context.Context, e *endpoint, r Request, n int, seed int64, most int) (Response, error) {
 	begin := time.Now()
 	for tries := 1; ; tries++ {
 		out, err := c.speak(ctx, e, r, n, seed, c.cfg.Wait-time.Since(begin))
@@ -32,7 +32,7 @@ func (c *Client) try(ctx context.Context, e *endpoint, r Request, n int, seed in
 			return out, err
 		}
 		err = attempted(err, tries, time.Since(begin))
-		if ctx.Err() != nil || !c.again(ctx, err, tries, c.cfg.Wait-time.Since(begin)) {
+		if ctx.Err() != nil || !c.again(ctx, err, tries, most, c.cfg.Wait-time.Since(begin)) {
 			return out, err
 		}
 	}
@@ -61,9 +61,9 @@ func attempted(err error, tries int, elapsed time.Duration) error {
 }
 
 // again waits before the next try: as long as the server wishes, else a doubling time with jitter. False: no more tries.
-func (c *Client) again(ctx context.Context, err error, tries int, left time.Duration) bool {
+func (c *Client) again(ctx context.Context, err error, tries, most int, left time.Duration) bool {
 	var failed *Error
-	if !errors.As(err, &failed) || !failed.Temporary() || tries >= c.cfg.Tries {
+	if !errors.As(err, &failed) || !failed.Temporary() || tries >= most {
 		return false
 	}
 	pause := min(firstBackoff<<min(tries-1, 16), maxBackoff)
@@ -84,18 +84,58 @@ func (c *Client) again(ctx context.Context, err error, tries int, left time.Dura
 
 // once makes one request, and tells the circuit and the metrics what came of it.
 func (c *Client) once(ctx context.Context, e *endpoint, r Request, data []byte, left time.Duration) (Response, error) {
+	deadline := time.Now().Add(left)
+	if err := c.await(ctx, e, r.tokens(), left); err != nil {
+		return Response{}, err
+	}
 	leave, err := e.board(ctx)
 	if err != nil {
 		return Response{}, err
 	}
 	defer leave()
 	begin := time.Now()
-	out, err := c.post(ctx, e, r, data, min(left, c.cfg.Timeout))
+	out, err := c.post(ctx, e, r, data, min(time.Until(deadline), c.cfg.Timeout))
 	c.metrics.called(e.name, time.Since(begin), out, err)
 	if !isCanceled(ctx) { // what we gave up ourselves says nothing about the endpoint
 		e.circuit.note(err)
+		e.paced(begin, err)
 	}
 	return out, err
+}
+
+// await waits until the endpoint's rate allows a call. One for which there is no time left is refused here, as the server
+// would.
+func (c *Client) await(ctx context.Context, e *endpoint, tokens int64, left time.Duration) error {
+	for begin := time.Now(); ; {
+		delay := e.pace.take(time.Now(), tokens)
+		if delay <= 0 {
+			return nil
+		}
+		if delay > left-time.Since(begin) {
+			return &Error{Endpoint: e.name, Kind: KindBusy, Status: http.StatusTooManyRequests, Err: fmt.Errorf("its rate limit allows the next call in %s", delay.Round(time.Millisecond))}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(delay):
+		}
+	}
+}
+
+// paced learns from a call's outcome how many may be in flight.
+func (e *endpoint) paced(begin time.Time, err error) {
+	now := time.Now()
+	var failed *Error
+	switch {
+	case err == nil:
+		e.timed(now.Sub(begin))
+		if e.pace.succeed(cap(e.flight)) {
+			<-e.flight
+		}
+	case errors.As(err, &failed) && failed.Kind == KindBusy:
+		e.pace.refuse(begin, now, failed.after, cap(e.flight), len(e.flight))
+		e.shrink()
+	}
 }
 
 // isCanceled: the caller gave up. A caller whose deadline passed has waited in vain, which is the endpoint's doing.
@@ -145,6 +185,7 @@ func (c *Client) do(e *endpoint, request *http.Request) ([]byte, error) {
 		return nil, unanswered(e, err, time.Since(begin))
 	}
 	defer reply.Body.Close()
+	e.pace.heard(reply.Header, time.Now())
 	body, err := read(reply, c.cfg.MaxReply)
 	body, reply.Status = config.Concealed(body, e.key), string(config.Concealed([]byte(reply.Status), e.key))
 	switch {

@@ -186,7 +186,8 @@ func (c choice) read(stop []string) Choice {
 	return out
 }
 
-// countTokens fills in whichever count the server left out: the choices' or the usage.
+// countTokens fills in whichever count the server left out: the choices' or the usage. llama.cpp's usage counts one of
+// several choices only.
 func (r *Response) countTokens() {
 	counted := int64(0)
 	for i := range r.Choices {
@@ -195,9 +196,7 @@ func (r *Response) countTokens() {
 		}
 		counted += int64(r.Choices[i].Tokens)
 	}
-	if r.CompletionTokens == 0 {
-		r.CompletionTokens = counted
-	}
+	r.CompletionTokens = max(r.CompletionTokens, counted)
 }
 
 // mean over the tokens whose log-probability is known.
