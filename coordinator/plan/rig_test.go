@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-rl/ratchet/internal/config"
 	"github.com/ratchet-rl/ratchet/internal/dataset"
 	"github.com/ratchet-rl/ratchet/internal/devstack"
+	"github.com/ratchet-rl/ratchet/internal/llm"
 	"github.com/ratchet-rl/ratchet/internal/runstate"
 	"github.com/ratchet-rl/ratchet/internal/telemetry"
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
@@ -33,6 +34,7 @@ type rig struct {
 	cfg   config.Config
 	blobs blob.Store
 	conn  *bus.Conn
+	llm   *llm.Client // nil: endpoints are not probed
 }
 
 func newRig(t *testing.T) *rig {
@@ -64,7 +66,7 @@ func (r *rig) coordinator() (kill func()) {
 		cancel()
 		r.t.Fatal(err)
 	}
-	env := &app.Env{Config: r.cfg, Role: "coordinator", Log: log, Bus: conn, Blobs: r.blobs, Metrics: telemetry.New("coordinator")}
+	env := &app.Env{Config: r.cfg, Role: "coordinator", Log: log, Bus: conn, Blobs: r.blobs, Metrics: telemetry.New("coordinator"), LLM: r.llm}
 	ended := make(chan error, 1)
 	go func() { ended <- plan.Run(ctx, env) }()
 	killed := false
@@ -149,6 +151,8 @@ type wish struct {
 	Run    string `json:"run"`
 	Reason string `json:"reason,omitempty"`
 	Calls  int64  `json:"calls,omitempty"`
+
+	Cost float64 `json:"cost,omitempty"`
 }
 
 // state is the run's record; empty before the run is submitted.

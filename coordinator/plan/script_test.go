@@ -109,7 +109,7 @@ func (s script) roll(out answers, shard *pb.Shard) error {
 func (s script) trajectory(out answers, id *pb.Identity, policy *pb.Policy) error {
 	t := &pb.Trajectory{
 		Identity: id, Policy: policy, Outcome: pb.Outcome_OUTCOME_COMPLETED,
-		Usage: &pb.Usage{Calls: callsPerTrajectory, PromptTokens: 20, CompletionTokens: 10},
+		Usage: &pb.Usage{Calls: callsPerTrajectory, PromptTokens: 20, CompletionTokens: 10, CostNano: 5e8},
 	}
 	if s.fails != 0 {
 		t.Outcome, t.Failure = pb.Outcome_OUTCOME_FAILED, s.fails

@@ -90,7 +90,7 @@ func (c *conductor) pause(ctx context.Context, reason string) error {
 	if err := c.tell(ctx, line, fmt.Sprintf("%s.%d.%d", r.Phase, r.Look, c.control.Serial)); err != nil {
 		return err
 	}
-	r.Paused, r.Reason, r.ControlSeen, r.Cursor = true, reason, c.control.Serial, nil
+	r.Paused, r.Reason, r.ControlSeen, r.Cursor, r.Usage = true, reason, c.control.Serial, nil, c.seen.spent()
 	c.forgive()
 	c.log.Info("paused", "reason", reason)
 	return r.save(ctx)

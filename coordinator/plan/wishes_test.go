@@ -156,6 +156,24 @@ func TestCallBudget(t *testing.T) {
 	}
 }
 
+func TestCostBudget(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.workers(twoGenerations)
+	r.coordinator()
+	spec := r.spec(4)
+	spec.Prices, spec.Budgets.Cost = []config.Price{{Of: "tiny", Prompt: 1}}, 1.5
+	r.mustAsk("submit", spec)
+	s := r.untilPaused()
+	if !strings.Contains(s.Reason, "budget of 1.50 is spent") || !strings.Contains(s.Reason, "ratchet resume r --cost N") || s.Usage.CostNano < 15e8 {
+		t.Errorf("reason: got %q, at %d", s.Reason, s.Usage.CostNano)
+	}
+	r.mustAsk("resume", wish{Run: runName, Cost: 1000})
+	if s := r.untilFinished(); s.Usage.CostNano != 5e8*32 {
+		t.Errorf("cost: got %d, want %d", s.Usage.CostNano, int64(5e8*32))
+	}
+}
+
 // A dead letter of a task that a phase cannot do without pauses the run, and a resume tries it again.
 func TestFailedTaskPauses(t *testing.T) {
 	t.Parallel()

@@ -100,7 +100,8 @@ func testSpec(t testing.TB, blobs blob.Store, endpoint string) config.Run {
 			Set:         config.Source{Name: "bench", GoldURI: stored.URI, Count: questions},
 			Repetitions: 3, Looks: []int{1, 2, 3}, Judge: "llm",
 		},
-		Gate: config.Gate{Rule: "bootstrap", Level: 0.05, Resamples: 2000},
+		Gate:   config.Gate{Rule: "bootstrap", Level: 0.05, Resamples: 2000},
+		Prices: []config.Price{{Of: "scripted", Prompt: 1, Completion: 2}},
 	}
 }
 

@@ -91,6 +91,9 @@ func TestRulesStandBesideTheJudge(t *testing.T) {
 	if v.GetPrompt() != judge.VerdictVersion || v.GetModel() != "scripted" || v.GetUsage().GetCalls() != 2 {
 		t.Errorf("got prompt %q, model %q, usage %v", v.GetPrompt(), v.GetModel(), v.GetUsage())
 	}
+	if u := v.GetUsage(); u.GetCostNano() == 0 || u.GetCostNano() != 1000*(u.GetPromptTokens()+2*u.GetCompletionTokens()) {
+		t.Errorf("usage %v at 1 and 2 for a million tokens", u)
+	}
 }
 
 func TestSeveralGoldAnswersAreOneReference(t *testing.T) {

@@ -39,9 +39,12 @@ func candidatesOf(t *pb.Trajectory) string {
 
 // Candidates reads the counts of a trajectory's candidates by step kind out of its header. What is not of this form was
 // written by a stranger or an older worker, and counts nothing.
-func (m *Message) Candidates() map[string]Candidates {
+func (m *Message) Candidates() map[string]Candidates { return ParseCandidates(m.Get(HeaderCandidates)) }
+
+// ParseCandidates reads the header's text.
+func ParseCandidates(text string) map[string]Candidates {
 	counts := map[string]Candidates{}
-	for part := range strings.FieldsSeq(m.Get(HeaderCandidates)) {
+	for part := range strings.FieldsSeq(text) {
 		var n Candidates
 		kind, numbers, _ := strings.Cut(part, "=")
 		if _, known := pb.StepKind_value["STEP_KIND_"+strings.ToUpper(kind)]; !known {

@@ -97,7 +97,7 @@ func bench(t *testing.T, judge string) *app.Env {
 			t.Fatal(err)
 		}
 	}
-	submit(t, env, config.Run{Name: "r", Rankers: []string{"llm", "perplexity"}, Judge: config.Model{Endpoint: judge, Model: "rater", API: "chat", MaxTokens: 64}})
+	submit(t, env, config.Run{Name: "r", Rankers: []string{"llm", "perplexity"}, Judge: config.Model{Endpoint: judge, Model: "rater", API: "chat", MaxTokens: 64}, Prices: []config.Price{{Of: judge, Prompt: 4}}})
 	submit(t, env, config.Run{Name: "plain", Rankers: []string{"perplexity"}})
 	return env
 }
@@ -181,7 +181,7 @@ func TestRun(t *testing.T) {
 
 func checkJudged(t *testing.T, f *pb.Feedback) {
 	t.Helper()
-	if f.GetPrompt() != judge.RankVersion || f.GetModel() != "rater" || f.GetUsage().GetCalls() != stepGrounding || f.GetUsage().GetPromptTokens() != 500 {
+	if f.GetPrompt() != judge.RankVersion || f.GetModel() != "rater" || f.GetUsage().GetCalls() != stepGrounding || f.GetUsage().GetPromptTokens() != 500 || f.GetUsage().GetCostNano() != 4*500*1000 {
 		t.Errorf("prompt %q, model %q, usage %v", f.GetPrompt(), f.GetModel(), f.GetUsage())
 	}
 	for i, s := range f.GetSteps() {

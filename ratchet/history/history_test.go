@@ -48,8 +48,8 @@ func (w world) trajectory(id *pb.Identity, class pb.FailureClass) {
 	w.t.Helper()
 	t := &pb.Trajectory{
 		Identity: id, Outcome: pb.Outcome_OUTCOME_COMPLETED, Policy: &pb.Policy{Name: "starter-1"}, Question: "who?",
-		Usage: &pb.Usage{Calls: 2, PromptTokens: 10, CompletionTokens: 3},
-		Steps: []*pb.Step{{Candidates: []*pb.Candidate{{Text: "a"}, {Text: "b"}}}},
+		Usage: &pb.Usage{Calls: 2, PromptTokens: 10, CompletionTokens: 3, CostNano: 7},
+		Steps: []*pb.Step{{Kind: pb.StepKind_STEP_KIND_ANSWER, Candidates: []*pb.Candidate{{Text: "a"}, {Text: "b", ParseError: "?"}}}},
 	}
 	if class != 0 {
 		t.Outcome, t.Failure = pb.Outcome_OUTCOME_FAILED, class
@@ -64,7 +64,9 @@ func (w world) event(id *pb.Identity, ev *pb.Event) *pb.Event {
 
 func (w world) feedback(id *pb.Identity, ranker string) {
 	w.t.Helper()
-	f := &pb.Feedback{Identity: id, Ranker: ranker, Outcome: pb.Outcome_OUTCOME_COMPLETED, Steps: []*pb.StepRanking{{Ranking: []int32{1, 0}, Explanation: "b is true"}}}
+	f := &pb.Feedback{
+		Identity: id, Ranker: ranker, Outcome: pb.Outcome_OUTCOME_COMPLETED, Usage: &pb.Usage{Calls: 3}, Steps: []*pb.StepRanking{{Ranking: []int32{1, 0}, Explanation: "b is true"}},
+	}
 	w.publish(bus.FeedbackSubject(ranker, id), w.event(id, &pb.Event{Body: &pb.Event_Feedback{Feedback: f}}))
 }
 
@@ -125,8 +127,11 @@ func TestLedger(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if l.Usage.Calls != 4 || l.Usage.PromptTokens != 20 {
+	if l.Usage.Calls != 7 || l.Usage.PromptTokens != 20 || l.Usage.CostNano != 14 {
 		t.Errorf("usage %+v", l.Usage)
+	}
+	if e.Spent["grow"].CostNano != 14 || e.Spent["rank"].Calls != 3 || e.Candidates["answer"] != (bus.Candidates{Drawn: 4, Unparsable: 2}) {
+		t.Errorf("spent %+v, candidates %+v", e.Spent, e.Candidates)
 	}
 
 	// Left too early: three are missing.
@@ -224,6 +229,9 @@ func TestLineage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.results()
+	for i, endpoint := range []string{"", "", "http://other/v1"} { // of what was said twice the first stands
+		w.log(fmt.Sprint("probed", i), 0, &pb.RunLog{What: "probed", Capabilities: &pb.Capabilities{Endpoint: endpoint, Context: int64(i + 1)}})
+	}
 	w.trajectory(identity(grow, 0), 0)
 	for _, model := range []string{"1111222233334444", "11112222", "own-cd34", "r/1", "r/1/own", "r/gen-1"} {
 		l, err := history.FindLineage(t.Context(), w.conn, model)
@@ -231,7 +239,7 @@ func TestLineage(t *testing.T) {
 			t.Errorf("%s: %v", model, err)
 			continue
 		}
-		if !l.Promoted || l.Checkpoint.GetId() != "1111222233334444" || l.Mixture == nil || l.Report.GetLook() != 2 || l.Grower.GetName() != "starter-1" {
+		if !l.Promoted || l.Checkpoint.GetId() != "1111222233334444" || l.Mixture == nil || l.Report.GetLook() != 2 || l.Grower.GetName() != "starter-1" || l.Capabilities.GetContext() != 1 {
 			t.Errorf("%s: got %+v", model, l)
 		}
 	}

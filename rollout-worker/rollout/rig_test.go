@@ -74,6 +74,7 @@ func (r *rig) submit(t testing.TB) {
 	}
 	spec := config.DefaultRun()
 	spec.Name, spec.Search.URI = run, ref.URI
+	spec.Prices = []config.Price{{Of: "m", Prompt: 2, Completion: 3}}
 	value, err := json.Marshal(spec)
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,9 @@ func TestShard(t *testing.T) {
 		if u := got.GetUsage(); u.GetCalls() != steps || u.GetSearches() != 2 || u.GetPromptTokens() == 0 || u.GetCompletionTokens() == 0 {
 			t.Errorf("%s: %v", id, u)
 		}
+		if u := got.GetUsage(); u.GetCostNano() != 1000*(2*u.GetPromptTokens()+3*u.GetCompletionTokens()) {
+			t.Errorf("%s: %v at 2 and 3 for a million tokens", id, u)
+		}
 	}
 	if all, most := e.calls(); all != 6*steps || most != 1 {
 		t.Errorf("%d calls, up to %d times the same; want %d, once", all, most, 6*steps)
