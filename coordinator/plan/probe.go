@@ -13,8 +13,9 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// probeTimeout bounds what one endpoint is asked. A server that is busy with the run's own calls takes its time.
-const probeTimeout = 2 * time.Minute
+// probeTimeout bounds what one endpoint is asked. A server that is busy with the run's own calls takes its time, and
+// nothing waits for it.
+const probeTimeout = 10 * time.Minute
 
 // logProbed is the line of a run's log that holds what an endpoint can.
 const logProbed = "probed"

@@ -1,10 +1,13 @@
 package plan_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ratchet-rl/ratchet/internal/bus"
@@ -15,9 +18,13 @@ import (
 // What each endpoint can with each model is in the run's log once, however often the coordinator begins anew.
 func TestProbedOnce(t *testing.T) {
 	t.Parallel()
+	var calls atomic.Int64 // about tiny
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.Header.Get("X-Session-Id") != llm.ProbeAffinity && q.Method == http.MethodPost {
 			t.Errorf("a call that says it is no probe: %v", q.Header)
+		}
+		if body, _ := io.ReadAll(q.Body); bytes.Contains(body, []byte(`"tiny"`)) {
+			calls.Add(1)
 		}
 		fmt.Fprint(w, `{"data":[{"id":"tiny"}],"choices":[{"text":"a b c","message":{"content":"a b c"}}]}`)
 	}))
@@ -33,8 +40,12 @@ func TestProbedOnce(t *testing.T) {
 	r.mustAsk("submit", spec)
 	r.until("the start's endpoint is in the log", func() bool { return len(r.probed()) > 0 })
 	kill()
+	asked := calls.Load()
 	r.coordinator()
 	r.untilFinished()
+	if n := calls.Load(); n != asked {
+		t.Errorf("%d calls about what is in the log already", n-asked)
+	}
 	got := r.probed()
 	slices.Sort(got)
 	if len(got) == 0 || got[0] != server.URL+"/v1 tiny" || len(slices.Compact(slices.Clone(got))) != len(got) {

@@ -165,7 +165,7 @@ func TestCostBudget(t *testing.T) {
 	spec.Prices, spec.Budgets.Cost = []config.Price{{Of: "tiny", Prompt: 1}}, 1.5
 	r.mustAsk("submit", spec)
 	s := r.untilPaused()
-	if !strings.Contains(s.Reason, "budget of 1.50 is spent") || !strings.Contains(s.Reason, "ratchet resume r --cost N") || s.Usage.CostNano < 15e8 {
+	if !strings.Contains(s.Reason, "budget of 1.50 is spent") || !strings.Contains(s.Reason, "ratchet resume r --cost N") || s.Usage.CostNano < 15e8 || s.Usage.CostNano > 80e8 {
 		t.Errorf("reason: got %q, at %d", s.Reason, s.Usage.CostNano)
 	}
 	r.mustAsk("resume", wish{Run: runName, Cost: 1000})

@@ -46,6 +46,33 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestWithheld: where a rate is known, refusals tell that others take of it; each success takes a little back.
+func TestWithheld(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	p, none := &pace{}, limits("limit-requests", "60", "remaining-requests", "0", "reset-requests", "60s")
+	waits := func(want time.Duration) {
+		t.Helper()
+		p.heard(none, start)
+		if got := p.delay(start, 0).Round(10 * time.Millisecond); got != want {
+			t.Errorf("a call waits %s, want %s", got, want)
+		}
+	}
+	waits(time.Second)
+	p.refuse(start, start.Add(time.Millisecond), 0, 8, 1)
+	p.refuse(start, start.Add(time.Millisecond), 0, 8, 1) // of the same burst
+	waits(2 * time.Second)
+	p.refuse(start.Add(time.Second), start.Add(time.Second), time.Millisecond, 8, 1)
+	if p.until = start; p.window(8) != 8 {
+		t.Errorf("window %d: a rate is kept to by time", p.window(8))
+	}
+	waits(4 * time.Second)
+	for range 75 {
+		p.succeed(8)
+	}
+	waits(time.Second)
+}
+
 // TestWindow: refusals halve the calls in flight, one burst once; successes give them back, one by one.
 func TestWindow(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,7 @@ func (c *Client) Probe(ctx context.Context, r Request) (*pb.Capabilities, error)
 	if err := p.answers(ctx); err != nil {
 		return p.out, err
 	}
-	for _, find := range []func(context.Context){p.seed, p.stop, p.basis, p.grammar, p.tokenize, p.otherAPI} {
+	for _, find := range []func(context.Context){p.tokenize, p.otherAPI, p.grammar, p.stop, p.basis, p.seed} { // what is slow comes last
 		find(ctx)
 	}
 	return p.out, nil
