@@ -21,6 +21,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     _compare_arguments(
         commands.add_parser("compare", help="hold one llama-server's answers against another's", formatter_class=_defaults)
     )
+    _unpack_arguments(commands.add_parser("unpack", help="write a GGUF model in Hugging Face's form", formatter_class=_defaults))
     args = parser.parse_args(argv)
     if args.command == "train" and args.batch % args.microbatch:
         parser.error(f"--batch {args.batch} is not a multiple of --microbatch {args.microbatch}")
@@ -56,6 +57,11 @@ def _train_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--activation-checkpointing", action="store_true", help="less memory, a third more time")
     p.add_argument("--threads", type=int, default=0, help="of a CPU; 0: all. Another number, another rounding")
     p.add_argument("--save-every", type=_count, default=50, help="steps between checkpoints; one is written at SIGTERM too")
+
+
+def _unpack_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--base", type=Path, required=True, help="a .gguf file")
+    p.add_argument("--out", type=Path, required=True, help="the folder to make")
 
 
 def _compare_arguments(p: argparse.ArgumentParser) -> None:
@@ -99,6 +105,11 @@ def _dispatch(args: argparse.Namespace) -> int:
 
         return compare.run(args)
     # Imported late: it takes seconds, which a wrong flag need not wait for.
+    if args.command == "unpack":
+        from ratchet_trl import base
+
+        base.unpack(args.base, args.out)
+        return 0
     from ratchet_trl.progress import Reporter
     from ratchet_trl.train import run
 

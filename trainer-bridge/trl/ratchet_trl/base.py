@@ -1,5 +1,6 @@
 """Loads what training starts from: a folder in Hugging Face's form, or a GGUF file, whose weights are unpacked."""
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -28,6 +29,15 @@ def load_model(base: Path):
         return _from_gguf(folder, name) if name else AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     except (OSError, ValueError) as err:
         raise NoInput(f"{base} is no model that transformers can load: {err}") from err
+
+
+def unpack(base: Path, out: Path) -> None:
+    """Writes the model in Hugging Face's form; the folder is there whole or not at all."""
+    temporary = out.with_name(out.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    load_model(base).save_pretrained(temporary)
+    load_tokenizer(base).save_pretrained(temporary)
+    temporary.rename(out)
 
 
 def _from_gguf(folder: Path, name: str):
