@@ -7,14 +7,15 @@ TOOLS := $(CACHE)/bin
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 BUF := $(TOOLS)/buf-v1.75.0
 PROTOC_GEN_GO := $(TOOLS)/protoc-gen-go-v1.36.12
+TRL := $(CACHE)/trl
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 ROLES := coordinator rollout-worker rank-worker trainer-bridge evaluator ratchet
 
-.PHONY: help build demo local check audit test test-s3 test-k8s chaos bench cover lint fmt proto release-schema keep-store verify clean
+.PHONY: help build demo local check audit test test-s3 test-k8s trl test-trl experiment-smollm chaos bench cover lint fmt proto release-schema keep-store verify clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 build: ## the five roles and the ratchet command, into bin/
 	go build -o bin/ $(addprefix ./,$(ROLES))
@@ -54,6 +55,15 @@ test-k8s: ## have an API server check the Kubernetes manifests (kubectl in PATH,
 	kubectl apply --server-side --dry-run=server -k k8s/overlays/keys
 	kubectl apply --server-side --dry-run=server -k k8s/overlays/cluster
 	go test -count=1 ./trainer-bridge/bridge/kube # over an API server of its own: KUBEBUILDER_ASSETS is a folder with etcd and kube-apiserver
+
+trl: $(TRL)/ready ## the trainer, trainer-bridge/trl, in a virtual environment of its own (some 6 GB: torch comes with CUDA)
+
+test-trl: $(TRL)/ready ## the trainer's tests, and the bridge with it; on the processor, with models of random weights
+	cd trainer-bridge/trl && $(TRL)/bin/python -m pytest -q
+	RATCHET_TRL=$(TRL)/bin/python go test -count=1 -run TestTRL ./trainer-bridge/bridge
+
+experiment-smollm: build $(TRL)/ready ## a real model improves itself on this machine's processor, hours; docs/experiment-smollm.md; resumable
+	hack/experiment-smollm.sh
 
 bench: ## benchmarks: ratios of one run on this machine
 	go test -run '^$$' -bench . -benchtime 2s ./...
@@ -99,3 +109,9 @@ $(PROTOC_GEN_GO):
 $(GOVULNCHECK):
 	GOBIN=$(TOOLS)/govulncheck go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
 	mv $(TOOLS)/govulncheck/govulncheck $@
+
+$(TRL)/ready: trainer-bridge/trl/requirements.txt trainer-bridge/trl/constraints.txt
+	python3 -m venv $(TRL)
+	$(TRL)/bin/pip install --quiet --disable-pip-version-check -r trainer-bridge/trl/requirements.txt pytest -c trainer-bridge/trl/constraints.txt
+	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable trainer-bridge/trl
+	touch $@

@@ -144,6 +144,10 @@ func (c command) stop(f folder, j job, cause error) error {
 	return cause
 }
 
+// hopeless are the exit codes of sysexits(3) by which a trainer says that no repetition could mend what is wrong: EX_USAGE,
+// EX_DATAERR, EX_NOINPUT and EX_CONFIG.
+var hopeless = map[int]bool{64: true, 65: true, 66: true, 78: true}
+
 // outcome says whether the finished job left a model.
 func outcome(f folder, j job) error {
 	code, err := f.result()
@@ -154,6 +158,8 @@ func outcome(f folder, j job) error {
 		return fmt.Errorf("job %s: %w", j.name, err)
 	case code == 126 || code == 127: // as sh reports it
 		return worker.Permanent(fmt.Errorf("job %s: the command %q cannot be run; %s", j.name, j.target.Command[0], f.stderrTail()))
+	case hopeless[code]:
+		return worker.Permanent(fmt.Errorf("job %s: the command exited with code %d, which says that trying again is no use; %s", j.name, code, f.stderrTail()))
 	case code != 0:
 		return fmt.Errorf("job %s: the command exited with code %d; %s", j.name, code, f.stderrTail())
 	}

@@ -125,6 +125,8 @@ func TestCommandFails(t *testing.T) {
 		permanent    bool
 	}{
 		{name: "exit code and stderr", script: `echo lost the weights >&2; exit 3`, want: []string{"code 3", "lost the weights"}},
+		{name: "bad mixture", script: `echo no such column >&2; exit 65`, want: []string{"code 65", "no such column", "no use"}, permanent: true},
+		{name: "no memory now", script: `exit 75`, want: []string{"code 75"}},
 		{name: "no stderr", script: `exit 1`, want: []string{"code 1", "nothing to stderr"}},
 		{name: "killed", script: `kill -9 $PPID $$`, want: []string{"killed before it finished"}},
 		{name: "not found", command: []string{"/no/such/trainer"}, want: []string{"cannot be run", "/no/such/trainer"}, permanent: true},

@@ -21,12 +21,10 @@ EXAMPLES = [
 ]
 
 
-@pytest.fixture(scope="session")
-def base(tmp_path_factory) -> Path:
+def make_base(folder: Path) -> Path:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-    folder = tmp_path_factory.mktemp("base")
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -44,6 +42,11 @@ def base(tmp_path_factory) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base"))
 
 
 def write_mixture(folder: Path, *parts, **changes) -> Path:
