@@ -93,6 +93,7 @@ up:
   bus: 127.0.0.1:$BUS_PORT
   pocket: "off"
 bus: {url: "nats://127.0.0.1:$BUS_PORT"}
+blob: {url: "file://$dir/blobs"}
 http: {listen: "127.0.0.1:$HTTP_PORT"}
 CONF
 
@@ -110,6 +111,15 @@ start ratchet bin/ratchet up
 await ratchet "http://127.0.0.1:$HTTP_PORT/readyz"
 bin/ratchet submit "$dir/$NAME.yaml"
 bin/ratchet resume "$NAME" >/dev/null 2>&1 || true # that it was started again says that what it was paused for is mended
-bin/ratchet submit "$dir/$NAME.yaml" --follow
+bin/ratchet submit "$dir/$NAME.yaml" --follow &
+pids=("$!" "${pids[@]}")
+follow=$!
+wait -n "${pids[@]}" || true # a signal interrupts wait, not a command
+if kill -0 "$follow" 2>/dev/null; then
+	echo "error: ratchet or a server has ended; the ends of their logs:" >&2
+	tail -n 3 "$dir"/logs/*.log >&2
+	exit 1
+fi
+wait "$follow"
 bin/ratchet ledger "$NAME" | tee "$dir/$NAME.ledger"
 bin/ratchet report "$NAME" | tee "$dir/$NAME.report"

@@ -111,8 +111,13 @@ func portFree(addr string) error {
 	return l.Close()
 }
 
-// healthEvery is how often Watch asks.
-const healthEvery = time.Second
+const (
+	// healthEvery is how often Watch asks.
+	healthEvery = time.Second
+	// sickTimes in a row is what counts: the server gives its own answer a millisecond, and on a busy machine one is late
+	// now and then.
+	sickTimes = 3
+)
 
 // Watch returns when ctx ends, or with the reason once the server can no longer write. A stream that could not write
 // once, on a full disk for instance, refuses without a reply until the server is started anew: nats-server's own
@@ -120,13 +125,18 @@ const healthEvery = time.Second
 func (s *Server) Watch(ctx context.Context) error {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	for {
+	for sick := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if health := s.nats.Healthz(&server.HealthzOptions{}); health.Error != "" && ctx.Err() == nil {
+		health := s.nats.Healthz(&server.HealthzOptions{})
+		if health.Error == "" {
+			sick = 0
+			continue
+		}
+		if sick++; sick == sickTimes {
 			return fmt.Errorf("the embedded nats-server cannot go on: %s; all that it acknowledged is on the disk. "+
 				"Free space in %s, then start again: runs go on where they were", health.Error, s.nats.StoreDir())
 		}
