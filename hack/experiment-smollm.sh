@@ -61,6 +61,17 @@ await() { # await NAME URL : until it answers
 	exit 1
 }
 
+submit() { # submits the run, or finds that it is there; a coordinator that was only just started answers late
+	local tries code
+	for ((tries = 0; tries < 60; tries++)); do
+		code=0
+		bin/ratchet submit "$dir/$NAME.yaml" >"$dir/logs/submit.log" 2>&1 || code=$?
+		((code == 5)) || break # 5: nobody answers
+		sleep 1
+	done
+	((code == 0)) || { cat "$dir/logs/submit.log" >&2; exit "$code"; }
+}
+
 fill() { # fill FILE : puts the settings in place of their @NAMES@
 	local text setting
 	text=$(<"$1")
@@ -109,7 +120,7 @@ await judge "http://127.0.0.1:$JUDGE_PORT/v1/models"
 export RATCHET_CONFIG=$dir/config.yaml
 start ratchet bin/ratchet up
 await ratchet "http://127.0.0.1:$HTTP_PORT/readyz"
-bin/ratchet submit "$dir/$NAME.yaml"
+submit
 bin/ratchet resume "$NAME" >/dev/null 2>&1 || true # that it was started again says that what it was paused for is mended
 bin/ratchet submit "$dir/$NAME.yaml" --follow &
 pids=("$!" "${pids[@]}")

@@ -26,7 +26,7 @@ def load_model(base: Path):
     """The weights in float32: updates as small as fine-tuning's are lost in bfloat16."""
     folder, name = _locate(base)
     try:
-        return _from_gguf(folder, name) if name else AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        return _from_gguf(folder, name) if name else _whole(folder)
     except (OSError, ValueError) as err:
         raise NoInput(f"{base} is no model that transformers can load: {err}") from err
 
@@ -40,10 +40,16 @@ def unpack(base: Path, out: Path) -> None:
     temporary.rename(out)
 
 
+def _whole(folder: Path, **how):
+    """A model of which every weight was found: for those that it lacks, transformers makes random ones and only warns."""
+    model, found = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **how)
+    if lacking := sorted(found["missing_keys"]) + sorted(found["mismatched_keys"]):
+        raise ValueError(f"it lacks {len(lacking)} weights, {lacking[0]} for one")
+    return model
+
+
 def _from_gguf(folder: Path, name: str):
-    packed = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
+    packed = _whole(folder, gguf_file=name, quantization_config=GgufConfig(dequantize=True))
     # A model that came from GGUF stays marked as quantised and cannot be saved: its weights move to one that is not.
     config = packed.config
     if hasattr(config, "quantization_config"):
