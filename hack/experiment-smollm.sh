@@ -9,8 +9,8 @@
 #   EVALUATE     40     held-out questions, up to 125     REPETITIONS  1     of the evaluation
 #   GENERATIONS  1      to try                            CANDIDATES   4     per step
 # How:
-#   SHOTS 2   SEARCHES 2   RESULTS 3   RANKER llm|perplexity   SEED 1
-#   EPOCHS 1   LEARNING_RATE 2e-5   BATCH 8   MAX_LENGTH 2048   PRECISION float32|bfloat16
+#   SHOTS 2   SEARCHES 2   RESULTS 3   RANKER perplexity|llm   SEED 1
+#   EPOCHS 1   LEARNING_RATE 2e-5   BATCH 8   MAX_LENGTH 2048   PRECISION bfloat16|float32
 # Where:
 #   DATA             ../shared/data/hotpotqa      pool.jsonl, eval.jsonl, corpus.jsonl
 #   EXPERIMENT_DIR   ratchet-data/experiment-smollm
@@ -24,8 +24,8 @@ export RATCHET_CACHE=${RATCHET_CACHE:-$HOME/.cache/ratchet} TQDM_DISABLE=1
 ROOT=$PWD PYTHON=$RATCHET_CACHE/trl/bin/python
 DATA=$(cd "${DATA:-../shared/data/hotpotqa}" && pwd) || exit
 : "${NAME:=smollm}" "${SEED:=1}" "${QUESTIONS:=60}" "${SAMPLES:=1}" "${EVALUATE:=40}" "${REPETITIONS:=1}" "${GENERATIONS:=1}"
-: "${CANDIDATES:=4}" "${SHOTS:=2}" "${SEARCHES:=2}" "${RESULTS:=3}" "${RANKER:=llm}"
-: "${EPOCHS:=1}" "${LEARNING_RATE:=2e-5}" "${BATCH:=8}" "${MAX_LENGTH:=2048}" "${PRECISION:=float32}"
+: "${CANDIDATES:=4}" "${SHOTS:=2}" "${SEARCHES:=2}" "${RESULTS:=3}" "${RANKER:=perplexity}"
+: "${EPOCHS:=1}" "${LEARNING_RATE:=2e-5}" "${BATCH:=8}" "${MAX_LENGTH:=2048}" "${PRECISION:=bfloat16}"
 : "${MODEL_PORT:=7431}" "${JUDGE_PORT:=7432}" "${BUS_PORT:=4322}" "${HTTP_PORT:=7433}"
 mkdir -p "${EXPERIMENT_DIR:=ratchet-data/experiment-smollm}/logs"
 dir=$(cd "$EXPERIMENT_DIR" && pwd)

@@ -44,8 +44,7 @@ def test_the_same_job_gives_the_same_bytes(undisturbed, base, manifest, tmp_path
 
 
 def test_only_targets_are_learnt(base, tmp_path):
-    """The loss of a mixture does not look at what the prompts hold: with prompts of one token's difference, the losses
-    reported at the first step are of the targets alone, which a model that ignored its input would tell apart by nothing."""
+    """The loss of the first step is that of the completions and their ends alone, computed by hand."""
     manifest = write_mixture(tmp_path / "m", EXAMPLES[:2])
     done = train(base, manifest, tmp_path / "out", "--epochs", "1")
     first = next(r for r in reports(done.stdout) if r.get("done") == 1)
