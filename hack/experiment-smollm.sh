@@ -5,12 +5,13 @@
 #   hack/experiment-smollm.sh          (`make experiment-smollm` builds what it needs first)
 #
 # Size:
-#   QUESTIONS    60     of the pool, to grow on           SAMPLES      1     trajectories of each
-#   EVALUATE     40     held-out questions, up to 125     REPETITIONS  1     of the evaluation
+#   QUESTIONS    30     of the pool, to grow on           SAMPLES      1     trajectories of each
+#   EVALUATE     25     held-out questions, up to 125     REPETITIONS  1     of the evaluation
 #   GENERATIONS  1      to try                            CANDIDATES   4     per step
 # How:
 #   SHOTS 2   SEARCHES 2   RESULTS 3   RANKER perplexity|llm   SEED 1
-#   EPOCHS 1   LEARNING_RATE 2e-5   BATCH 8   MAX_LENGTH 2048   PRECISION bfloat16|float32
+#   THREADS (all processors): 1 on a machine that has other work, for threads that wait for each other spin
+#   EPOCHS 1   LEARNING_RATE 1e-4   BATCH 4   MAX_LENGTH 2048   PRECISION bfloat16|float32
 # Where:
 #   DATA             ../shared/data/hotpotqa      pool.jsonl, eval.jsonl, corpus.jsonl
 #   EXPERIMENT_DIR   ratchet-data/experiment-smollm
@@ -23,13 +24,14 @@ cd "$(dirname "$0")/.."
 export RATCHET_CACHE=${RATCHET_CACHE:-$HOME/.cache/ratchet} TQDM_DISABLE=1
 ROOT=$PWD PYTHON=$RATCHET_CACHE/trl/bin/python
 DATA=$(cd "${DATA:-../shared/data/hotpotqa}" && pwd) || exit
-: "${NAME:=smollm}" "${SEED:=1}" "${QUESTIONS:=60}" "${SAMPLES:=1}" "${EVALUATE:=40}" "${REPETITIONS:=1}" "${GENERATIONS:=1}"
+: "${NAME:=smollm}" "${SEED:=1}" "${QUESTIONS:=30}" "${SAMPLES:=1}" "${EVALUATE:=25}" "${REPETITIONS:=1}" "${GENERATIONS:=1}"
 : "${CANDIDATES:=4}" "${SHOTS:=2}" "${SEARCHES:=2}" "${RESULTS:=3}" "${RANKER:=perplexity}"
-: "${EPOCHS:=1}" "${LEARNING_RATE:=2e-5}" "${BATCH:=8}" "${MAX_LENGTH:=2048}" "${PRECISION:=bfloat16}"
-: "${MODEL_PORT:=7431}" "${JUDGE_PORT:=7432}" "${BUS_PORT:=4322}" "${HTTP_PORT:=7433}"
+: "${EPOCHS:=1}" "${LEARNING_RATE:=1e-4}" "${BATCH:=4}" "${MAX_LENGTH:=2048}" "${PRECISION:=bfloat16}"
+: "${THREADS:=$(nproc)}" "${MODEL_PORT:=7431}" "${JUDGE_PORT:=7432}" "${BUS_PORT:=4322}" "${HTTP_PORT:=7433}"
 mkdir -p "${EXPERIMENT_DIR:=ratchet-data/experiment-smollm}/logs"
 dir=$(cd "$EXPERIMENT_DIR" && pwd)
 BASE=$dir/base
+export SMOLLM_THREADS=$THREADS
 pids=()
 
 start() { # start NAME COMMAND... : a child, which does not outlive this script; what it says goes to logs/NAME.log
@@ -76,7 +78,7 @@ fill() { # fill FILE : puts the settings in place of their @NAMES@
 	local text setting
 	text=$(<"$1")
 	for setting in NAME SEED DATA QUESTIONS SAMPLES EVALUATE REPETITIONS GENERATIONS CANDIDATES SHOTS SEARCHES RESULTS RANKER \
-		EPOCHS LEARNING_RATE BATCH MAX_LENGTH PRECISION MODEL_PORT JUDGE_PORT BASE PYTHON ROOT; do
+		EPOCHS LEARNING_RATE BATCH MAX_LENGTH PRECISION THREADS MODEL_PORT JUDGE_PORT BASE PYTHON ROOT; do
 		text=${text//@$setting@/${!setting}}
 	done
 	echo "$text"
