@@ -31,7 +31,7 @@ DATA=$(cd "${DATA:-../shared/data/hotpotqa}" && pwd) || exit
 mkdir -p "${EXPERIMENT_DIR:=ratchet-data/experiment-smollm}/logs"
 dir=$(cd "$EXPERIMENT_DIR" && pwd)
 BASE=$dir/base
-export SMOLLM_THREADS=$THREADS
+export SMOLLM_THREADS=$THREADS OMP_NUM_THREADS=$THREADS # no part of the run, so that it may change between two starts
 pids=()
 
 start() { # start NAME COMMAND... : a child, which does not outlive this script; what it says goes to logs/NAME.log
@@ -78,7 +78,7 @@ fill() { # fill FILE : puts the settings in place of their @NAMES@
 	local text setting
 	text=$(<"$1")
 	for setting in NAME SEED DATA QUESTIONS SAMPLES EVALUATE REPETITIONS GENERATIONS CANDIDATES SHOTS SEARCHES RESULTS RANKER \
-		EPOCHS LEARNING_RATE BATCH MAX_LENGTH PRECISION THREADS MODEL_PORT JUDGE_PORT BASE PYTHON ROOT; do
+		EPOCHS LEARNING_RATE BATCH MAX_LENGTH PRECISION MODEL_PORT JUDGE_PORT BASE PYTHON ROOT; do
 		text=${text//@$setting@/${!setting}}
 	done
 	echo "$text"
