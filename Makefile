@@ -63,7 +63,7 @@ test-trl: $(TRL)/ready ## the trainer's tests, and the bridge with it; on the pr
 	RATCHET_TRL=$(TRL)/bin/python go test -count=1 -run TestTRL ./trainer-bridge/bridge
 
 experiment-smollm: build $(TRL)/ready ## a real model improves itself on this machine's processor, hours; docs/experiment-smollm.md; resumable
-	hack/experiment-smollm.sh
+	RATCHET_CACHE=$(CACHE) hack/experiment-smollm.sh
 
 bench: ## benchmarks: ratios of one run on this machine
 	go test -run '^$$' -bench . -benchtime 2s ./...
