@@ -40,6 +40,7 @@ type commands struct {
 	Prune   pruneCommand   `cmd:"" group:"keep" help:"Remove finished runs, and blobs that nothing points at."`
 
 	Doctor     doctorCommand     `cmd:"" group:"tool" help:"Check bus, disk, search and endpoints, and say what each lacks."`
+	Search     searchCommand     `cmd:"" group:"tool" help:"Try a search tool: ask it one query, as the agent would."`
 	Auth       authCommand       `cmd:"" group:"tool" help:"Make the roles' keys for a nats-server of your own."`
 	Decode     decodeCommand     `cmd:"" group:"tool" help:"Print an event of the bus as JSON."`
 	Config     configCommand     `cmd:"" group:"tool" help:"Show the configuration and where each setting comes from."`

@@ -98,20 +98,6 @@ func (v *check) looks(e Evaluation) {
 	}
 }
 
-func (v *check) search(s SearchTool) {
-	v.oneOf("search.kind", s.Kind, SearchBM25, SearchRetrieve)
-	switch s.Kind {
-	case SearchBM25:
-		v.given("search.corpus", s.Corpus, "name the JSON lines of {id, title, contents} to search in")
-		v.noPassword("search.corpus", s.Corpus, fetchYourself)
-	case SearchRetrieve:
-		v.wants("search.url", httpURL(s.URL), "the http(s) URL of a /retrieve server")
-		v.noPassword("search.url", s.URL, "put a key into a file: search.key_file")
-	}
-	v.atLeast("search.results", s.Results, 1)
-	v.atLeast("search.budget", s.Budget, 0)
-}
-
 // What to do about a password in a URL.
 const (
 	keyByFile     = "put the key into a file: llm.key_file or llm.key_files"

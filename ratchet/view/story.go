@@ -81,11 +81,7 @@ func (w *page) step(step *pb.Step, feedback []*pb.Feedback) {
 	w.line("")
 	w.line("%s  %s  %s", w.paint.Bold(fmt.Sprintf("step %d  %s", step.GetIndex(), kind)), Safe(step.GetTemplate()), Took(milliseconds(step.GetElapsedMs())))
 	for _, result := range step.GetResults() {
-		w.labelled(fmt.Sprintf("  link %d", result.GetLinkId()), result.GetTitle())
-		w.block(10, result.GetSnippet())
-		if result.GetUrl() != "" {
-			w.block(10, result.GetUrl())
-		}
+		w.result(fmt.Sprintf("  link %d", result.GetLinkId()), result)
 	}
 	for _, same := range fold(step.GetCandidates()) {
 		w.candidate(step, same, feedback)
