@@ -40,8 +40,8 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Search.Cache != "replay" {
-		cfg.Search.Cache = "off"
+	if cfg.Search.Cache != config.CacheReplay {
+		cfg.Search.Cache = config.CacheOff
 	}
 	begin := time.Now()
 	s, err := search.Open(ctx, cfg.Search, tool, search.Getter(loader{dir: dir, blob: cfg.Blob}.opener()))

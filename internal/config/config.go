@@ -105,12 +105,21 @@ type LLM struct {
 type Search struct {
 	// Directory keeps indexes and cached results, by content. Defaults to ratchet-data/search.
 	Directory string `yaml:"directory"`
-	// KeyFile is the API key of a hosted search engine.
-	KeyFile string `yaml:"key_file"`
+	// KeyFile holds the key sent to every search server; KeyFiles names one by server's host[:port].
+	KeyFile  string            `yaml:"key_file"`
+	KeyFiles map[string]string `yaml:"key_files"`
+	// MCPCommand is a program, with its arguments, that runs with kind mcp and no URL speak MCP to on its standard input
+	// and output. It stands here because a run's author is not who says what runs on a worker. Defaults to none.
+	MCPCommand []string `yaml:"mcp_command"`
 	// Timeout bounds one query. Defaults to 30 s.
 	Timeout time.Duration `yaml:"timeout"`
-	// Cache keeps results by query: off, on (default), or replay (answer from the cache only).
+	// Connections bounds the requests that a worker has at one search server. Defaults to 128.
+	Connections int `yaml:"connections"`
+	// Cache of results by query: record (default; asks what is not in it), replay (answers what is in it, and nothing
+	// else), refresh (asks again, and keeps the new results) or off.
 	Cache string `yaml:"cache"`
+	// CacheBytes bounds the cache; the oldest results go. Defaults to 1 GiB.
+	CacheBytes int64 `yaml:"cache_bytes"`
 }
 
 // Coordinator settings.
@@ -214,7 +223,7 @@ func Default() Config {
 		},
 		Blob:        Blob{URL: "file://ratchet-data/blobs", Region: "us-east-1", Timeout: 2 * time.Minute},
 		LLM:         LLM{Timeout: 2 * time.Minute, Tries: 4, Wait: 5 * time.Minute, Connections: 256, OpenAfter: 5, OpenFor: 2 * time.Second, MaxReply: 8 << 20},
-		Search:      Search{Directory: "ratchet-data/search", Timeout: 30 * time.Second, Cache: "on"},
+		Search:      Search{Directory: "ratchet-data/search", Timeout: 30 * time.Second, Connections: 128, Cache: CacheRecord, CacheBytes: 1 << 30},
 		Coordinator: Coordinator{Shard: 4, Window: 1000, Poll: 2 * time.Second},
 		Rollout:     Rollout{Slots: 16, Drain: 20 * time.Second},
 		Rank:        Rank{Rankers: []string{"llm", "perplexity"}, Slots: 8, Drain: 20 * time.Second},

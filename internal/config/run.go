@@ -97,11 +97,28 @@ type Evaluation struct {
 
 // SearchTool is the agent's search.
 type SearchTool struct {
-	// Kind is bm25 (over Corpus) or retrieve (a Search-R1 server at URL). Defaults to bm25.
+	// Kind is bm25 (over Corpus), or what to ask at URL: retrieve (a Search-R1 server), searxng, brave, serper,
+	// mediawiki, elasticsearch (OpenSearch too) or mcp (a tool of an MCP server). Defaults to bm25.
 	Kind string `yaml:"kind" json:"kind"`
 	// Corpus is JSON lines of {id, title, contents}: path, URL or s3://.
 	Corpus string `yaml:"corpus" json:"corpus,omitempty"`
-	URL    string `yaml:"url" json:"url,omitempty"`
+	// URL of the server. brave and serper have one; mediawiki wants its api.php; mcp without one asks the program of
+	// search.mcp_command, which the workers' configuration names.
+	URL string `yaml:"url" json:"url,omitempty"`
+	// Index of elasticsearch to search in.
+	Index string `yaml:"index" json:"index,omitempty"`
+	// Fields are the names of title, text and url in that index. Defaults to {title: title, text: contents, url: url}.
+	Fields map[string]string `yaml:"fields" json:"fields,omitempty"`
+	// Tool of the MCP server. Defaults to the one that it has, or the only one with "search" in its name.
+	Tool string `yaml:"tool" json:"tool,omitempty"`
+	// Arguments of that tool, with {query} and {results} filled in. Defaults to {query: "{query}"}.
+	Arguments map[string]string `yaml:"arguments" json:"arguments,omitempty"`
+	// Retention says that the terms of the engine behind searxng, brave, serper or mcp allow its results to be kept: without
+	// it they are not cached. Trajectories hold them all the same: `ratchet prune` removes those. Defaults to false.
+	Retention bool `yaml:"retention" json:"retention,omitempty"`
+	// Trainable says that those terms allow models to be trained on its results: without it a run that would make a
+	// mixture is refused, for they would be in it. Defaults to false.
+	Trainable bool `yaml:"trainable" json:"trainable,omitempty"`
 	// Results is k, what is shown per query. Defaults to 3 (paper, 3.1).
 	Results int `yaml:"results" json:"results"`
 	// Budget is the searches a trajectory may make. Defaults to 10 (paper, 3.1).

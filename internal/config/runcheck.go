@@ -18,6 +18,7 @@ func (r Run) validate(place func(path string) string) error {
 	v.source("questions", r.Questions)
 	v.evaluation(r.Evaluation)
 	v.search(r.Search)
+	v.trainable(r)
 	v.limits(r.Limits)
 	v.policy(r.Policy)
 	if r.AsksJudge() {

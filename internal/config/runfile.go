@@ -15,9 +15,6 @@ import (
 
 // Forms of the settings that name one of several.
 const (
-	SearchBM25     = "bm25"
-	SearchRetrieve = "retrieve"
-
 	APICompletions = "completions"
 	APIChat        = "chat"
 

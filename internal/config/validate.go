@@ -28,7 +28,7 @@ func (c Config) validate(sources Sources) error {
 	v.wants("blob.url", blobURL(c.Blob.URL), "s3://bucket/prefix or file:///directory")
 	v.wants("blob.endpoint", c.Blob.Endpoint == "" || httpURL(c.Blob.Endpoint), "http://host:port or https://host, or nothing for AWS")
 	v.noPassword("blob.endpoint", c.Blob.Endpoint, "put the keys into files: blob.access_key_file, blob.secret_key_file")
-	v.oneOf("search.cache", c.Search.Cache, "off", "on", "replay")
+	v.cache(c.Search.Cache)
 	v.tokens("rank.rankers", c.Rank.Rankers)
 	v.wants("bridge.host", c.Bridge.Host != "", "a name or address of this machine, such as 127.0.0.1")
 	_, _, ok := c.Bridge.PortRange()

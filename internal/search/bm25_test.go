@@ -135,7 +135,7 @@ func TestBadCorpus(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := settings(t, "on")
+			cfg := settings(t, "record")
 			_, err := search.Open(t.Context(), cfg, config.SearchTool{Kind: "bm25", URI: c.uri}, c.from.get)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)

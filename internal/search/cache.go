@@ -14,25 +14,33 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// cache keeps results on disk, a small file for each query. Its keys cover all that a result depends on, so an entry
-// is never stale.
+// cache keeps results on disk, a small file for each query. Its keys cover all that a corpus's results depend on; an
+// engine's are as they were when it was asked.
 type cache struct {
 	directory string
 	identity  string
 	next      Searcher // nil: replay
+	refresh   bool
+	limit     *limit
 }
 
-var errNotRecorded = errors.New("the query is not in the cache, and search.cache is replay; run it once with search.cache: on")
+var errNotRecorded = errors.New("the query is not in the cache, and search.cache is replay; run it once with search.cache: record")
 
 func newCache(cfg config.Search, identity string, next Searcher) *cache {
-	return &cache{directory: filepath.Join(cfg.Directory, "results"), identity: identity, next: next}
+	directory := filepath.Join(cfg.Directory, "results")
+	return &cache{
+		directory: directory, identity: identity, next: next, refresh: cfg.Cache == config.CacheRefresh,
+		limit: &limit{directory: directory, most: cfg.CacheBytes},
+	}
 }
 
-// Search answers from the cache where it can.
+// Search answers from the cache where it can and may.
 func (c *cache) Search(ctx context.Context, query string, k int) ([]*pb.SearchResult, error) {
 	path := c.path(query, k)
-	if results, ok := recall(path); ok {
-		return results, nil
+	if !c.refresh {
+		if results, ok := recall(path); ok {
+			return results, nil
+		}
 	}
 	if c.next == nil {
 		return nil, &Error{fmt.Errorf("%s, %q: %w", c.identity, query, errNotRecorded)}
@@ -41,9 +49,11 @@ func (c *cache) Search(ctx context.Context, query string, k int) ([]*pb.SearchRe
 	if err != nil {
 		return nil, err
 	}
-	if err := keep(path, results); err != nil {
+	size, err := keep(path, results)
+	if err != nil {
 		return nil, &Error{fmt.Errorf("keep results in search.directory: %w", err)}
 	}
+	c.limit.added(size)
 	return results, nil
 }
 
@@ -80,34 +90,37 @@ func recall(path string) ([]*pb.SearchResult, bool) {
 	}
 	results := make([]*pb.SearchResult, 0, len(entries))
 	for _, e := range entries {
-		results = append(results, result(e.Title, e.Snippet, e.URL))
+		results = append(results, &pb.SearchResult{Title: e.Title, Snippet: e.Snippet, Url: e.URL})
 	}
 	return results, true
 }
 
-// keep writes an entry aside and renames it, so that nobody reads half of one.
-func keep(path string, results []*pb.SearchResult) error {
+// keep writes an entry aside and renames it, so that nobody reads half of one. It returns its size.
+func keep(path string, results []*pb.SearchResult) (int64, error) {
 	entries := make([]entry, 0, len(results))
 	for _, r := range results {
 		entries = append(entries, entry{r.GetTitle(), r.GetSnippet(), r.GetUrl()})
 	}
 	data, err := json.Marshal(entries)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+		return 0, err
 	}
-	aside, err := os.CreateTemp(filepath.Dir(path), "new-*")
+	file, err := os.CreateTemp(filepath.Dir(path), aside+"*")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = aside.Write(data)
-	if err = errors.Join(err, aside.Close()); err == nil {
-		err = os.Rename(aside.Name(), path)
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(aside.Name())
+		_ = os.Remove(file.Name())
 	}
-	return err
+	return int64(len(data)), err
 }
+
+// aside begins the name of an entry that is being written.
+const aside = "new-"

@@ -64,7 +64,7 @@ func TestRetrieve(t *testing.T) {
 		}
 	})
 	for _, address := range []string{url, url + "/retrieve/"} {
-		s := open(t, settings(t, "on"), config.SearchTool{Kind: "retrieve", URL: address}, nil)
+		s := open(t, settings(t, "record"), config.SearchTool{Kind: "retrieve", URL: address}, nil)
 		calls.Store(0)
 		for query, want := range map[string]string{"plain": "A & B", "scored": "B,C", "nothing": ""} {
 			for range 2 { // the second time from the cache
@@ -107,7 +107,7 @@ func TestRetrieveFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url, calls := serve(t, c.handler)
-			cfg := settings(t, "on")
+			cfg := settings(t, "record")
 			cfg.Timeout = time.Minute // four replies of 8 MiB take seconds on a busy machine under the race detector
 			s := open(t, cfg, config.SearchTool{Kind: "retrieve", URL: url}, nil)
 			_, err := s.Search(t.Context(), "q", 3)

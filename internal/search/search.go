@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/ratchet-rl/ratchet/internal/config"
@@ -17,28 +19,6 @@ type Searcher interface {
 	Search(ctx context.Context, query string, k int) ([]*pb.SearchResult, error)
 	// Close frees what Open opened.
 	Close() error
-}
-
-// Limits of one result, in bytes: what a page has beyond them is cut, because it would be in the prompt, the journal
-// and the trajectory.
-const (
-	maxTitleShown = 1 << 10
-	maxSnippet    = 16 << 10
-	maxURL        = 2 << 10
-)
-
-// result makes a result of whatever a backend found.
-func result(title, snippet, url string) *pb.SearchResult {
-	return &pb.SearchResult{Title: cut(title, maxTitleShown), Snippet: cut(snippet, maxSnippet), Url: cut(url, maxURL)}
-}
-
-// cut is the text, or its beginning and a mark.
-func cut(text string, most int) string {
-	const mark = " ..."
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most-len(mark)], "") + mark
 }
 
 // Getter opens a blob by its URI.
@@ -64,30 +44,64 @@ type backend struct {
 // Open makes the searcher that a run's tool names. bm25 reads the corpus through get and indexes it, unless
 // search.directory has the index; 50,000 passages take about 20 s, and ctx bounds it. Open once per run and share.
 func Open(ctx context.Context, cfg config.Search, tool config.SearchTool, get Getter) (Searcher, error) {
-	b, err := choose(ctx, cfg, tool, get)
+	s, err := open(ctx, cfg, tool, get)
 	if err != nil {
 		return nil, fmt.Errorf("open search tool %s: %w", tool.Kind, err)
 	}
-	if cfg.Cache == "replay" {
+	return s, nil
+}
+
+func open(ctx context.Context, cfg config.Search, tool config.SearchTool, get Getter) (Searcher, error) {
+	b, err := choose(ctx, cfg, tool, get)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Cache == config.CacheReplay {
+		if !tool.MayKeep() {
+			return nil, fmt.Errorf("search.cache is replay, but nothing that %s finds is kept; where its terms allow that, record a run with search.retention: true", tool.Kind)
+		}
 		return newCache(cfg, b.identity, nil), nil
 	}
 	searcher, err := b.open(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("open search tool %s: %w", tool.Kind, err)
-	}
-	if cfg.Cache == "off" {
-		return searcher, nil
+	if err != nil || cfg.Cache == config.CacheOff || !tool.MayKeep() {
+		return searcher, err
 	}
 	return newCache(cfg, b.identity, searcher), nil
 }
 
-// choose knows every kind of tool; a new kind is a case here.
+// engines are the kinds that are asked over plain HTTP.
+var engines = map[string]func(config.SearchTool) (engine, error){
+	config.SearchRetrieve: retrieve, config.SearchSearXNG: searxng, config.SearchBrave: brave, config.SearchSerper: serper,
+	config.SearchMediaWiki: mediawiki, config.SearchElasticsearch: elasticsearch,
+}
+
+// choose knows every kind of tool; a new kind is a case here, or one of engines.
 func choose(ctx context.Context, cfg config.Search, tool config.SearchTool, get Getter) (backend, error) {
 	switch tool.Kind {
 	case config.SearchBM25:
 		return chooseBM25(ctx, cfg, tool, get)
-	case config.SearchRetrieve:
-		return chooseRetrieve(cfg, tool)
+	case config.SearchMCP:
+		return chooseMCP(cfg, tool)
 	}
-	return backend{}, fmt.Errorf("unknown kind; use %s or %s in search.kind", config.SearchBM25, config.SearchRetrieve)
+	makeEngine, ok := engines[tool.Kind]
+	if !ok {
+		return backend{}, fmt.Errorf("unknown kind; use %s, %s or %s in search.kind", config.SearchBM25, config.SearchMCP,
+			strings.Join(slices.Sorted(maps.Keys(engines)), ", "))
+	}
+	e, err := makeEngine(tool)
+	if err != nil {
+		return backend{}, err
+	}
+	return backend{
+		identity: e.identity(tool),
+		open:     func(context.Context) (Searcher, error) { return openWeb(cfg, e) },
+	}, nil
+}
+
+// identity is what an engine's results depend on beside the query.
+func (e engine) identity(tool config.SearchTool) string {
+	if len(tool.Fields) == 0 {
+		return tool.Kind + " " + e.url
+	}
+	return fmt.Sprintf("%s %s %v", tool.Kind, e.url, tool.Fields) // maps print in the order of their keys
 }

@@ -64,8 +64,8 @@ func titles(results []*pb.SearchResult) string {
 
 func TestUnknownKind(t *testing.T) {
 	t.Parallel()
-	_, err := search.Open(t.Context(), settings(t, "on"), config.SearchTool{Kind: "oracle"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "use bm25 or retrieve") {
+	_, err := search.Open(t.Context(), settings(t, "record"), config.SearchTool{Kind: "oracle"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "use bm25, mcp or brave") {
 		t.Errorf("%v, want the kinds there are", err)
 	}
 }
@@ -73,7 +73,7 @@ func TestUnknownKind(t *testing.T) {
 // TestReplay samples again on recorded evidence: neither index nor corpus is needed, and nothing else is answered.
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	cfg := settings(t, "on")
+	cfg := settings(t, "record")
 	uri, corpora := keep(corpus)
 	tool := config.SearchTool{Kind: "bm25", URI: uri}
 	recorded, err := open(t, cfg, tool, corpora.get).Search(t.Context(), "born in Belmora", 2)
@@ -92,7 +92,7 @@ func TestReplay(t *testing.T) {
 	}{"another query": {"novel", 2}, "another k": {"born in Belmora", 1}} {
 		_, err = s.Search(t.Context(), ask.query, ask.k)
 		var failed *search.Error
-		if !errors.As(err, &failed) || failed.FailureClass() != pb.FailureClass_FAILURE_CLASS_SEARCH || !strings.Contains(err.Error(), "search.cache: on") {
+		if !errors.As(err, &failed) || failed.FailureClass() != pb.FailureClass_FAILURE_CLASS_SEARCH || !strings.Contains(err.Error(), "search.cache: record") {
 			t.Errorf("%s: %v, want a search error that says what to do", name, err)
 		}
 	}
@@ -114,7 +114,7 @@ func TestGiantResult(t *testing.T) {
 		"bm25":     {Kind: "bm25", URI: uri},
 		"retrieve": {Kind: "retrieve", URL: server},
 	} {
-		s := open(t, settings(t, "on"), tool, corpus.get)
+		s := open(t, settings(t, "record"), tool, corpus.get)
 		for _, from := range []string{"the backend", "the cache"} {
 			found, err := s.Search(t.Context(), "whale", 3)
 			if err != nil || len(found) != 1 {

@@ -58,7 +58,7 @@ func newToolbox(open func(context.Context, config.SearchTool) (search.Searcher, 
 }
 
 func (b *toolbox) get(ctx context.Context, tool config.SearchTool) (search.Searcher, error) {
-	key := tool.Kind + " " + tool.URI + " " + tool.URL
+	key := fmt.Sprintf("%+v", tool) // maps print in the order of their keys
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s, ok := b.tools[key]; ok {
