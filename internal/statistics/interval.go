@@ -41,16 +41,19 @@ func Estimated(clusters [][]float64, of Statistic) *Estimate {
 	if len(clusters) == 0 {
 		return nil
 	}
+	return estimated(clusters, of, min(max(work/len(clusters), leastDraws), mostDraws))
+}
+
+func estimated(clusters [][]float64, of Statistic, draws int) *Estimate {
 	value := of(sum(clusters, func(i int) int { return i }))
 	if math.IsNaN(value) {
 		return nil
 	}
-	return &Estimate{Value: value, Interval: bootstrap(clusters, of)}
+	return &Estimate{Value: value, Interval: bootstrap(clusters, of, draws)}
 }
 
-func bootstrap(clusters [][]float64, of Statistic) *Interval {
+func bootstrap(clusters [][]float64, of Statistic, draws int) *Interval {
 	n := len(clusters)
-	draws := min(max(work/n, leastDraws), mostDraws)
 	random := rand.New(rand.NewPCG(uint64(n), uint64(draws)))
 	var all []float64
 	for range draws {

@@ -39,7 +39,7 @@ func width(e *Estimate) float64 { return e.Interval.High - e.Interval.Low }
 func TestCoverage(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))
-	const trials, questions = 100, 40
+	const trials, questions, draws = 100, 40, 999
 	mean, kappa := 0, 0
 	for range trials {
 		var shares, cells [][]float64
@@ -55,8 +55,8 @@ func TestCoverage(t *testing.T) {
 			}
 			shares, cells = append(shares, share), append(cells, c[:])
 		}
-		mean += holds(Estimated(shares, Ratio), 0.5)
-		kappa += holds(Estimated(cells, Kappa), 0.6)
+		mean += holds(estimated(shares, Ratio, draws), 0.5)
+		kappa += holds(estimated(cells, Kappa, draws), 0.6)
 	}
 	for name, n := range map[string]int{"mean": mean, "kappa": kappa} {
 		if share := float64(n) / trials; math.Abs(share-Level) > 0.06 {
