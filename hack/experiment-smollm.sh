@@ -124,7 +124,7 @@ start ratchet bin/ratchet up
 await ratchet "http://127.0.0.1:$HTTP_PORT/readyz"
 submit
 bin/ratchet resume "$NAME" >/dev/null 2>&1 || true # that it was started again says that what it was paused for is mended
-bin/ratchet submit "$dir/$NAME.yaml" --follow &
+setpriv --pdeathsig TERM bin/ratchet submit "$dir/$NAME.yaml" --follow &
 pids=("$!" "${pids[@]}")
 follow=$!
 wait -n "${pids[@]}" || true # a signal interrupts wait, not a command
