@@ -34,7 +34,13 @@ func newTuner(t *testing.T) *tuner {
 	mux := http.NewServeMux()
 	empty := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"object":"list","data":[]}`) }
 	mux.HandleFunc("GET /v1/files", empty)
-	mux.HandleFunc("GET /v1/fine_tuning/jobs", empty)
+	mux.HandleFunc("GET /v1/fine_tuning/jobs", func(w http.ResponseWriter, r *http.Request) {
+		jobs := make([]string, s.made.Load())
+		for i := range jobs {
+			jobs[i] = fmt.Sprintf(`{"id":"ftjob-%d","created_at":%d,"metadata":{"ratchet_job":%q}}`, i+1, i, r.URL.Query().Get("metadata[ratchet_job]"))
+		}
+		fmt.Fprintf(w, `{"object":"list","data":[%s]}`, strings.Join(jobs, ","))
+	})
 	mux.HandleFunc("GET /v1/fine_tuning/jobs/{id}/events", empty)
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"data":[{"id":"ft:tuned"}]}`) })
 	mux.HandleFunc("POST /v1/files", func(w http.ResponseWriter, r *http.Request) {
