@@ -195,7 +195,7 @@ func limits(spec config.Run) *pb.Limits {
 	return &pb.Limits{
 		Searches: int32(spec.Search.Budget), Results: int32(spec.Search.Results),
 		CallMs: milliseconds(spec.Limits.Call), SearchMs: milliseconds(spec.Limits.Search),
-		TrajectoryMs: milliseconds(spec.Limits.Trajectory),
+		TrajectoryMs: milliseconds(spec.Limits.Trajectory), Tools: spec.Tools,
 	}
 }
 

@@ -8,11 +8,14 @@ import (
 	pb "github.com/ratchet-rl/ratchet/proto/ratchet/v1"
 )
 
-// Action is what one LLM call decided: Search, Terminate, Selection, Answer or Check.
+// Action is what one LLM call decided: Search, Use, Terminate, Selection, Answer or Check.
 type Action interface{ empty() bool }
 
-// Search asks the tool.
+// Search asks the search.
 type Search struct{ Query, Thoughts string }
+
+// Use asks another tool, by its name in a run file.
+type Use struct{ Tool, Query, Thoughts string }
 
 // Terminate ends the search loop.
 type Terminate struct{ Thoughts string }
@@ -36,6 +39,7 @@ type Check struct {
 }
 
 func (a Search) empty() bool    { return blank(a.Query, a.Thoughts) }
+func (a Use) empty() bool       { return blank(a.Query, a.Thoughts) }
 func (a Terminate) empty() bool { return blank(a.Thoughts) }
 func (a Selection) empty() bool { return blank(a.Summary, a.Thoughts) }
 func (a Answer) empty() bool    { return blank(a.Answer, a.Thoughts) }
@@ -91,10 +95,11 @@ func only(s script, name string) (*Call, error) {
 	return nil, fmt.Errorf("the output is %s(...), want %s(...)", s.calls[0].Name, name)
 }
 
-// readDecision takes ActionWrapper(thoughts=, action=Search(query=)|Terminate()), and the action alone as well.
+// readDecision takes ActionWrapper(thoughts=, action=Search(query=)|Terminate()), and the action alone as well. It knows
+// every tool there may be; the state knows which there are.
 func readDecision(s script) (Action, error) {
 	c := s.calls[0]
-	if c.Name == "Search" || c.Name == "Terminate" {
+	if _, isTool := formOf(c.Name); isTool || c.Name == "Terminate" {
 		c = &Call{Name: "ActionWrapper", Args: []Arg{{"thoughts", c.Get("thoughts")}, {"action", c}}}
 		s.calls = append([]*Call{c}, s.calls[1:]...)
 	}
@@ -110,20 +115,28 @@ func readDecision(s script) (Action, error) {
 	if !ok {
 		return nil, fmt.Errorf("ActionWrapper(...): want action=Search(...) or action=Terminate()")
 	}
-	switch inner.Name {
-	case "Terminate":
+	if inner.Name == "Terminate" {
 		return Terminate{Thoughts: thoughts}, nil
-	case "Search":
-		query, err := inner.text("query")
-		if err != nil {
-			return nil, err
-		}
-		if blank(query) {
-			return nil, fmt.Errorf("Search(...): want a query")
-		}
+	}
+	f, ok := formOf(inner.Name)
+	if !ok {
+		return nil, errNoAction(inner.Name)
+	}
+	query, err := inner.text(f.argument)
+	if err != nil {
+		return nil, err
+	}
+	if blank(query) {
+		return nil, fmt.Errorf("%s(...): want %s=", f.action, f.argument)
+	}
+	if f == searchForm {
 		return Search{Query: query, Thoughts: thoughts}, nil
 	}
-	return nil, fmt.Errorf("action=%s(...): want Search or Terminate", inner.Name)
+	return Use{Tool: f.tool, Query: query, Thoughts: thoughts}, nil
+}
+
+func errNoAction(name string) error {
+	return fmt.Errorf("action=%s(...): want Search or Terminate", name)
 }
 
 func readSelection(s script) (Action, error) {
@@ -202,6 +215,8 @@ func effect(a Action) string {
 	switch a := a.(type) {
 	case Search:
 		return "search " + a.Query
+	case Use:
+		return a.Tool + " " + a.Query
 	case Terminate:
 		return "terminate"
 	case Selection:

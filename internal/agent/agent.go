@@ -53,11 +53,6 @@ type Sample struct {
 	tooLong error // there was a text, but nobody has read it
 }
 
-// Tool is the search. Safe for concurrent use. No results is no error.
-type Tool interface {
-	Search(ctx context.Context, query string, k int) ([]*pb.SearchResult, error)
-}
-
 // Settings of an agent: its policy's, and the run's seed.
 type Settings struct {
 	Rendering pb.Rendering
@@ -69,8 +64,11 @@ type Settings struct {
 
 // Agent plays trajectories, a step at a time.
 type Agent struct {
-	Model    Model
-	Tool     Tool
+	Model Model
+	// Tool is the search.
+	Tool Tool
+	// Tools are others that the limits may name.
+	Tools    map[string]Tool
 	Settings Settings
 }
 
@@ -87,9 +85,6 @@ const (
 	maxText     = 32 << 10
 	textExcerpt = 4 << 10
 )
-
-// ErrTool means: the search failed, not the model.
-var ErrTool = errors.New("search")
 
 var errNoSearches = errors.New("no searches are left; only Terminate is possible")
 
@@ -115,6 +110,9 @@ func (a *Agent) Step(ctx context.Context, id *pb.Identity, s *State) (*pb.Step, 
 	kind, going := s.Next()
 	if !going {
 		return nil, errors.New("the trajectory is over")
+	}
+	if s.lacks != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTool, s.lacks)
 	}
 	if s.taken >= s.most {
 		return nil, failure(pb.FailureClass_FAILURE_CLASS_STEP_BUDGET, "more steps than %d searches need", a.Settings.Limits.GetSearches())
@@ -145,7 +143,11 @@ func (a *Agent) search(ctx context.Context, s *State) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(d)*time.Millisecond)
 		defer cancel()
 	}
-	results, err := a.Tool.Search(ctx, s.query, s.k)
+	tool, err := a.tool(s.asked)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTool, err)
+	}
+	results, err := tool.Search(ctx, s.query, s.k)
 	if err != nil {
 		return fmt.Errorf("%w: %q: %w", ErrTool, s.query, err)
 	}

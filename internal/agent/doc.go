@@ -7,6 +7,9 @@
 //	              +-|----------------------------------------+
 //	                +-Terminate-> ANSWER (draft) -> RELEVANCE -> GROUNDING -> answer
 //
+// A run may give the agent tools beside the search: a form in the action grammar (tool.go) and a [Tool] that answers. What
+// it answers is summarized, linked and counted as search results are. Without them prompts are what they always were.
+//
 // # Promise
 //
 // A prompt is a function of the state, and the state of the steps before: given a trajectory, every prompt can be

@@ -26,7 +26,7 @@ func (s *State) Grammar(maxTokens int) string {
 	case pb.StepKind_STEP_KIND_DECISION:
 		action := `"Terminate()"`
 		if s.remaining > 0 {
-			action = `( "Terminate()" | "Search(query=" text ")" )`
+			action = `( "Terminate()" | ` + calls(s.forms) + ` )`
 		}
 		g.root(`"ActionWrapper(thoughts=" double ", action="`, action, `")"`)
 	case pb.StepKind_STEP_KIND_SUMMARIZATION:
@@ -40,6 +40,15 @@ func (s *State) Grammar(maxTokens int) string {
 			`( "Check_Answer(passed=True)" | ( "" | "Check_Answer(passed=False)\n" ) "Revise_Answer(revised_answer=" text ")" )`)
 	}
 	return g.String()
+}
+
+// calls are the tools that may be asked.
+func calls(forms []form) string {
+	var all []string
+	for _, f := range forms {
+		all = append(all, fmt.Sprintf(`"%s(%s=" text ")"`, f.action, f.argument))
+	}
+	return strings.Join(all, " | ")
 }
 
 // grammar builds the rules; text bounds each free text.

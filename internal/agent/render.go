@@ -38,7 +38,7 @@ func Render(s *State, kind pb.StepKind, r pb.Rendering, shots int) string {
 		return s.render(kind) + "# Step: " + KindName(kind) + "\n"
 	}
 	t := templates()[kind]
-	return t.prefix(shots) + t.banner(shots) + s.render(kind) + s.questionLine() + "\n"
+	return t.prefix(shots, s.instructions(kind)) + t.banner(shots) + s.render(kind) + s.questionLine() + "\n"
 }
 
 // render is the part of a prompt that depends on the state.
@@ -59,6 +59,14 @@ func (s *State) render(kind pb.StepKind) string {
 		b.WriteString("ANSWER: str = " + Print(s.answer) + "\n")
 	}
 	return b.String()
+}
+
+// instructions are what a step's template does not say: the actions of tools beside Search.
+func (s *State) instructions(kind pb.StepKind) string {
+	if kind != pb.StepKind_STEP_KIND_DECISION {
+		return ""
+	}
+	return classes(s.forms)
 }
 
 func (s *State) questionLine() string {

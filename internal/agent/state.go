@@ -26,9 +26,12 @@ type State struct {
 	// query is the search that the coming summarization is about, results what it found; nil until it was made.
 	query   string
 	results []*pb.SearchResult
+	asked   form // what was asked the query
 	draft   string
 	answer  string
 	done    bool
+	forms   []form // of the tools there are, Search first
+	lacks   error  // why a tool is not there
 }
 
 // NewState is the state before the first step.
@@ -42,6 +45,7 @@ func NewState(question string, l *pb.Limits) *State {
 	if l.GetResults() > 0 {
 		s.k = int(l.GetResults())
 	}
+	s.forms, s.lacks = formsOf(l.GetTools())
 	s.most = 2*s.remaining + 4 // n searches take n+1 decisions, n summarizations, an answer and two checks
 	return s
 }
@@ -91,6 +95,15 @@ func (s *State) read(kind pb.StepKind, text string) (Action, error) {
 		if s.remaining == 0 {
 			return nil, errNoSearches
 		}
+	case Use:
+		f, there := find(s.forms, a.Tool)
+		if !there {
+			f, _ = find(forms, a.Tool)
+			return nil, errNoAction(f.action)
+		}
+		if s.remaining == 0 {
+			return nil, errNoSearches
+		}
 	case Selection:
 		for _, id := range a.Links {
 			if !slices.ContainsFunc(s.results, func(r *pb.SearchResult) bool { return r.GetLinkId() == id }) {
@@ -124,10 +137,10 @@ func (s *State) Apply(step *pb.Step) error {
 func (s *State) advance(action Action) {
 	switch a := action.(type) {
 	case Search:
-		s.remaining--
-		s.query, s.results = a.Query, nil
-		s.remember("Search", Arg{"query", a.Query}, Arg{"thoughts", a.Thoughts})
-		s.next = pb.StepKind_STEP_KIND_SUMMARIZATION
+		s.ask(searchForm, a.Query, a.Thoughts)
+	case Use:
+		f, _ := find(s.forms, a.Tool)
+		s.ask(f, a.Query, a.Thoughts)
 	case Selection:
 		s.nextLink += int32(len(s.results))
 		s.remember("SelectLink", Arg{"selected_links", s.selected(a.Links)}, Arg{"grounded_summarization", a.Summary}, Arg{"thoughts", a.Thoughts})
@@ -147,6 +160,14 @@ func (s *State) advance(action Action) {
 		s.done = s.next == pb.StepKind_STEP_KIND_GROUNDING
 		s.next = pb.StepKind_STEP_KIND_GROUNDING
 	}
+}
+
+// ask is a question to a tool, whose answer the next step summarizes.
+func (s *State) ask(f form, query, thoughts string) {
+	s.remaining--
+	s.query, s.asked, s.results = query, f, nil
+	s.remember(f.action, Arg{f.argument, query}, Arg{"thoughts", thoughts})
+	s.next = pb.StepKind_STEP_KIND_SUMMARIZATION
 }
 
 func (s *State) remember(name string, args ...Arg) {

@@ -40,10 +40,11 @@ func (t *template) count(shots int) int {
 	return shots
 }
 
-// prefix is constant for a step kind, so that servers can cache it.
-func (t *template) prefix(shots int) string {
+// prefix is constant for a step kind and a run, so that servers can cache it. more is said between instructions and
+// exemplars.
+func (t *template) prefix(shots int, more string) string {
 	var b strings.Builder
-	b.WriteString(t.header)
+	b.WriteString(t.header + more)
 	for i, e := range t.exemplars[:t.count(shots)] {
 		b.WriteString(banner(i+1) + e.state + "\n" + e.output + "\n\n")
 	}

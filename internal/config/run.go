@@ -21,6 +21,8 @@ type Run struct {
 	Evaluation Evaluation `yaml:"evaluation" json:"evaluation"`
 	// Search is the agent's tool.
 	Search SearchTool `yaml:"search" json:"search"`
+	// Tools that the agent has beside the search: calculator. Each use counts as a search. Defaults to none.
+	Tools []string `yaml:"tools" json:"tools,omitempty"`
 	// Limits bound one trajectory in time.
 	Limits Limits `yaml:"limits" json:"limits"`
 	// Policy is generation 0.

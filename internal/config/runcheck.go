@@ -19,6 +19,7 @@ func (r Run) validate(place func(path string) string) error {
 	v.evaluation(r.Evaluation)
 	v.search(r.Search)
 	v.trainable(r)
+	v.tools(r.Tools)
 	v.limits(r.Limits)
 	v.policy(r.Policy)
 	if r.AsksJudge() {

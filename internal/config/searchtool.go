@@ -20,6 +20,9 @@ const (
 
 var searchKinds = []string{SearchBM25, SearchRetrieve, SearchSearXNG, SearchBrave, SearchSerper, SearchMediaWiki, SearchElasticsearch, SearchMCP}
 
+// ToolCalculator is a tool beside the search.
+const ToolCalculator = "calculator"
+
 // Modes of the cache of results.
 const (
 	CacheOff     = "off"
@@ -89,6 +92,13 @@ func (v *check) search(s SearchTool) {
 	}
 	v.atLeast("search.results", s.Results, 1)
 	v.atLeast("search.budget", s.Budget, 0)
+}
+
+func (v *check) tools(names []string) {
+	v.tokens("tools", names)
+	for _, name := range names {
+		v.oneOf("tools", name, ToolCalculator)
+	}
 }
 
 // trainable refuses a run that would train on what it may not. Every generation has a mixture, whether it is used or not.

@@ -38,6 +38,18 @@ func TestSearchTools(t *testing.T) {
 	}
 }
 
+func TestTools(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{
+		"[calculator]": "", "[]": "", "[calculater]": `did you mean "calculator"?`, "[calculator, calculator]": "named twice",
+	} {
+		_, err := ParseRun([]byte(smallest+"tools: "+list+"\n"), "run.yaml")
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", list, err, want)
+		}
+	}
+}
+
 // What was added says nothing where it is not used: the name of a run hashes its JSON.
 func TestSearchToolJSON(t *testing.T) {
 	t.Parallel()

@@ -74,13 +74,17 @@ func decodeElastic(data []byte, names indexFields) ([]*pb.SearchResult, error) {
 	if reply.TimedOut || reply.Shards.Failed > 0 { // part of an index is another index
 		return nil, fmt.Errorf("it searched only a part of the index (timed out: %t, failed shards: %d)", reply.TimedOut, reply.Shards.Failed)
 	}
-	all := make([]*pb.SearchResult, 0, len(*reply.Hits.Hits))
+	all, empty := make([]*pb.SearchResult, 0, len(*reply.Hits.Hits)), true
 	for _, hit := range *reply.Hits.Hits {
 		text := strings.Join(hit.Highlight[names.text], " ")
 		if text == "" {
 			text = textAt(hit.Source, names.text)
 		}
+		empty = empty && text == ""
 		all = append(all, result(readable(textAt(hit.Source, names.title)), readable(text), textAt(hit.Source, names.url)))
+	}
+	if len(all) > 0 && empty {
+		return nil, refusal{"no text", "what it found has no field " + names.text + "; name the one with the text in search.fields"}
 	}
 	return all, nil
 }

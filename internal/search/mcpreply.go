@@ -80,9 +80,9 @@ func texts(text string) ([]*pb.SearchResult, error) {
 // Names that servers give the parts of a result, and the list of them.
 var (
 	titleNames = []string{"title", "name", "heading"}
-	textNames  = []string{"snippet", "text", "content", "contents", "description", "extract", "summary", "body"}
+	textNames  = []string{"snippet", "text", "content", "contents", "description", "extract", "summary", "body", "observations"}
 	urlNames   = []string{"url", "link", "href", "uri", "source"}
-	listNames  = []string{"results", "result", "items", "organic", "documents", "hits", "data", "pages", "webPages"}
+	listNames  = []string{"results", "result", "items", "organic", "documents", "hits", "data", "pages", "entities"}
 )
 
 // list is the list of results in a JSON value: itself, or one below it under a usual name.

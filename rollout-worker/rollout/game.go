@@ -199,6 +199,7 @@ func (g *game) agent() *agent.Agent {
 	return &agent.Agent{
 		Model: &policyModel{client: g.model, policy: policy, affinity: bus.IDTokens(g.id)},
 		Tool:  g.tool,
+		Tools: map[string]agent.Tool{agent.ToolCalculator: agent.Calculator{}},
 		Settings: agent.Settings{
 			Rendering: policy.GetRendering(), Shots: int(policy.GetShots()), Sampling: policy.GetSampling(),
 			Limits: g.shard.GetLimits(), Seed: g.seed,

@@ -1353,10 +1353,12 @@ type Limits struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Searches int32                  `protobuf:"varint,1,opt,name=searches,proto3" json:"searches,omitempty"`
 	// results is k, the search results shown per query.
-	Results       int32 `protobuf:"varint,2,opt,name=results,proto3" json:"results,omitempty"`
-	CallMs        int64 `protobuf:"varint,3,opt,name=call_ms,json=callMs,proto3" json:"call_ms,omitempty"`
-	SearchMs      int64 `protobuf:"varint,4,opt,name=search_ms,json=searchMs,proto3" json:"search_ms,omitempty"`
-	TrajectoryMs  int64 `protobuf:"varint,5,opt,name=trajectory_ms,json=trajectoryMs,proto3" json:"trajectory_ms,omitempty"`
+	Results      int32 `protobuf:"varint,2,opt,name=results,proto3" json:"results,omitempty"`
+	CallMs       int64 `protobuf:"varint,3,opt,name=call_ms,json=callMs,proto3" json:"call_ms,omitempty"`
+	SearchMs     int64 `protobuf:"varint,4,opt,name=search_ms,json=searchMs,proto3" json:"search_ms,omitempty"`
+	TrajectoryMs int64 `protobuf:"varint,5,opt,name=trajectory_ms,json=trajectoryMs,proto3" json:"trajectory_ms,omitempty"`
+	// tools that there are beside Search, by their names in a run file; each use counts as a search.
+	Tools         []string `protobuf:"bytes,6,rep,name=tools,proto3" json:"tools,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1424,6 +1426,13 @@ func (x *Limits) GetTrajectoryMs() int64 {
 		return x.TrajectoryMs
 	}
 	return 0
+}
+
+func (x *Limits) GetTools() []string {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
 }
 
 // Usage counts what was paid for.
@@ -4418,13 +4427,14 @@ const file_ratchet_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"max_tokens\x18\x03 \x01(\x05R\tmaxTokens\x12\x1c\n" +
 	"\tresamples\x18\x04 \x01(\x05R\tresamples\x12\x18\n" +
-	"\agrammar\x18\x05 \x01(\bR\agrammar\"\x99\x01\n" +
+	"\agrammar\x18\x05 \x01(\bR\agrammar\"\xaf\x01\n" +
 	"\x06Limits\x12\x1a\n" +
 	"\bsearches\x18\x01 \x01(\x05R\bsearches\x12\x18\n" +
 	"\aresults\x18\x02 \x01(\x05R\aresults\x12\x17\n" +
 	"\acall_ms\x18\x03 \x01(\x03R\x06callMs\x12\x1b\n" +
 	"\tsearch_ms\x18\x04 \x01(\x03R\bsearchMs\x12#\n" +
-	"\rtrajectory_ms\x18\x05 \x01(\x03R\ftrajectoryMs\"\xa8\x01\n" +
+	"\rtrajectory_ms\x18\x05 \x01(\x03R\ftrajectoryMs\x12\x14\n" +
+	"\x05tools\x18\x06 \x03(\tR\x05tools\"\xa8\x01\n" +
 	"\x05Usage\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x03R\x05calls\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12+\n" +
