@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -28,7 +27,7 @@ type mcpTool struct {
 	transport func() mcp.Transport
 	key       string
 
-	mu      sync.Mutex // guards session and what it knows, and is held while one is made
+	turn    chan struct{} // of one: holds who reads or changes what is below, and who makes a session
 	session *mcp.ClientSession
 	called  *mcp.Tool
 }
@@ -41,7 +40,7 @@ func chooseMCP(cfg config.Search, tool config.SearchTool) (backend, error) {
 	if server == "" {
 		return backend{}, errors.New("the run names no URL, and search.mcp_command of this worker is empty; set one of them")
 	}
-	m := &mcpTool{tool: tool}
+	m := &mcpTool{tool: tool, turn: make(chan struct{}, 1)}
 	return backend{
 		identity: fmt.Sprintf("mcp %s %s %v", server, tool.Tool, tool.Arguments),
 		open: func(context.Context) (Searcher, error) {
@@ -74,18 +73,24 @@ func (m *mcpTool) open(cfg config.Search) error {
 }
 
 func (m *mcpTool) close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.drop(m.session)
+	m.turn <- struct{}{}
+	session := m.session
+	<-m.turn
+	m.drop(session)
+	return nil
 }
 
 // drop ends a session, if it is still the one in use. Its error is of no use to anybody: the server may be gone.
-func (m *mcpTool) drop(session *mcp.ClientSession) error {
-	if session != nil && session == m.session {
+func (m *mcpTool) drop(session *mcp.ClientSession) {
+	m.turn <- struct{}{}
+	used := session != nil && session == m.session
+	if used {
 		m.session = nil
+	}
+	<-m.turn
+	if used {
 		_ = session.Close()
 	}
-	return nil
 }
 
 func (m *mcpTool) ask(ctx context.Context, query string, k int) ([]*pb.SearchResult, time.Duration, error) {
@@ -99,9 +104,7 @@ func (m *mcpTool) ask(ctx context.Context, query string, k int) ([]*pb.SearchRes
 	}
 	reply, err := session.CallTool(ctx, &mcp.CallToolParams{Name: tool.Name, Arguments: arguments})
 	if err != nil {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		_ = m.drop(session)
+		m.drop(session)
 		return nil, waitOf(err), m.concealed(fmt.Errorf("call tool %s: %w", tool.Name, err))
 	}
 	results, err := readReply(reply)
@@ -125,8 +128,12 @@ func (m *mcpTool) concealed(err error) error {
 
 // connect is the session in use, or a new one, and the tool to call.
 func (m *mcpTool) connect(ctx context.Context) (*mcp.ClientSession, *mcp.Tool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return nil, nil, errors.New("search.timeout is over before a session was made")
+	}
 	if m.session != nil {
 		return m.session, m.called, nil
 	}
@@ -229,8 +236,16 @@ func waitOf(err error) time.Duration {
 	return 0
 }
 
+// farewell bounds the end of a session, which no search waits for.
+const farewell = time.Second
+
 // RoundTrip makes errors of what is none to the SDK, or not one that says what to do.
 func (g *guarded) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method == http.MethodDelete {
+		ctx, cancel := context.WithTimeout(request.Context(), farewell)
+		defer cancel()
+		request = request.WithContext(ctx)
+	}
 	if g.key != "" {
 		request = request.Clone(request.Context())
 		request.Header.Set("Authorization", "Bearer "+g.key)

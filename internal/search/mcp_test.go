@@ -1,13 +1,17 @@
 package search_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -169,5 +173,55 @@ func TestMCPRestart(t *testing.T) {
 			t.Errorf("%v, %v", found, err)
 		}
 		restart()
+	}
+}
+
+// A tool that hangs takes neither the other searches nor the end with it.
+func TestMCPHangs(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	next := serveMCP(pages)
+	hang := func(r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method == http.MethodDelete || bytes.Contains(body, []byte("stuck")) {
+			hang(r)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next(w, r)
+	})
+	t.Cleanup(func() { close(release) })
+	cfg := settings(t, "off")
+	cfg.Timeout = time.Second
+	begin := time.Now()
+	s, err := search.Open(t.Context(), cfg, config.SearchTool{Kind: "mcp", URL: url}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		_, err := s.Search(t.Context(), "stuck", 3)
+		failsAs(t, err, url)
+	})
+	both.Go(func() {
+		if found, err := s.Search(t.Context(), "harbor", 3); err != nil || len(found) != 3 {
+			t.Errorf("beside a call that hangs: %v, %v", found, err)
+		}
+	})
+	both.Wait()
+	if found, err := s.Search(t.Context(), "harbor", 3); err != nil || len(found) != 3 {
+		t.Errorf("after a call that hung: %v, %v", found, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("all of it took %s", took)
 	}
 }
