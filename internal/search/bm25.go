@@ -58,7 +58,7 @@ func (b *bm25) Search(ctx context.Context, query string, k int) ([]*pb.SearchRes
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, &Error{fmt.Errorf("search the index: %w", err)}
+		return nil, &Error{Err: fmt.Errorf("search the index: %w", err)}
 	}
 	results := make([]*pb.SearchResult, 0, len(found.Hits))
 	for _, hit := range found.Hits {

@@ -43,7 +43,7 @@ func (c *cache) Search(ctx context.Context, query string, k int) ([]*pb.SearchRe
 		}
 	}
 	if c.next == nil {
-		return nil, &Error{fmt.Errorf("%s, %q: %w", c.identity, query, errNotRecorded)}
+		return nil, &Error{Err: fmt.Errorf("%s, %q: %w", c.identity, query, errNotRecorded)}
 	}
 	results, err := c.next.Search(ctx, query, k)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *cache) Search(ctx context.Context, query string, k int) ([]*pb.SearchRe
 	}
 	size, err := keep(path, results)
 	if err != nil {
-		return nil, &Error{fmt.Errorf("keep results in search.directory: %w", err)}
+		return nil, &Error{Err: fmt.Errorf("keep results in search.directory: %w", err)}
 	}
 	c.limit.added(size)
 	return results, nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"time"
 
@@ -59,10 +61,17 @@ func (p *patient) Search(ctx context.Context, query string, k int) ([]*pb.Search
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case !again:
-			return nil, &Error{fmt.Errorf("%s: %w (%d tries, %s); start it or correct search.url, the run goes on by itself",
+			return nil, &Error{Away: isAway(err), Err: fmt.Errorf("%s: %w (%d tries, %s); start it or correct search.url, the run goes on by itself",
 				p.name, err, asked+1, time.Since(begin).Round(time.Millisecond))}
 		}
 	}
+}
+
+// isAway: the server is not there, or has no capacity. A reply that cannot be read is neither: the URL may be another's.
+func isAway(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.As(err, new(busy)) || errors.Is(err, errQuiet) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // backoff is the pause after so many failures.

@@ -25,12 +25,19 @@ type Searcher interface {
 type Getter func(ctx context.Context, uri string) (io.ReadCloser, error)
 
 // Error is a search that failed: the infrastructure's failure, not the policy's.
-type Error struct{ Err error }
+type Error struct {
+	Err error
+	// Away: the service is not there, or has no capacity. That is nobody's attempt; see Outage.
+	Away bool
+}
 
 func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Outage is what the bus asks: whoever needs the service waits until it is back.
+func (e *Error) Outage() bool { return e.Away }
 
 // FailureClass of a search's failure.
 func (e *Error) FailureClass() pb.FailureClass { return pb.FailureClass_FAILURE_CLASS_SEARCH }

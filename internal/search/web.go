@@ -129,7 +129,7 @@ func (w *web) read(reply *http.Response) ([]*pb.SearchResult, error) {
 	case len(data) > maxReply:
 		return nil, refusal{status, fmt.Sprintf("the reply is larger than %d bytes", maxReply)}
 	case code != http.StatusOK && mayPass(code):
-		return nil, fmt.Errorf("%s: %s", status, excerpt(data))
+		return nil, fmt.Errorf("%w: %s", busy{status: status}, excerpt(data))
 	case code != http.StatusOK:
 		return nil, refusal{status, excerpt(data) + w.hint[code]}
 	}
