@@ -173,3 +173,20 @@ func TestRetrieveDown(t *testing.T) {
 		t.Error("a URL without a host was taken")
 	}
 }
+
+// What a server says to one search holds for all: the second does not even ask.
+func TestQuietForAll(t *testing.T) {
+	t.Parallel()
+	url, calls := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	s := open(t, settings(t, "off"), config.SearchTool{Kind: "retrieve", URL: url}, nil)
+	for _, want := range []string{"429", "it has had enough requests for now"} {
+		_, err := s.Search(t.Context(), "harbor", 3)
+		failsAs(t, err, url, want, "left alone")
+	}
+	if n := calls.Load(); n != 1 {
+		t.Errorf("%d calls, want one", n)
+	}
+}
