@@ -168,6 +168,11 @@ func (c *Client) dialectOf(ctx context.Context, e *endpoint) dialect {
 	if err != nil && !answers(err) {
 		return dialect{} // down; the call will say so, and the next one asks again
 	}
+	return e.learn(list)
+}
+
+// learn tells a dialect by a list of models.
+func (e *endpoint) learn(list []model) dialect {
 	known := dialect{}
 	if i := slices.IndexFunc(list, func(m model) bool { return dialects[m.OwnedBy].neutral != nil }); i >= 0 {
 		known = dialects[list[i].OwnedBy]

@@ -40,6 +40,9 @@ func (c *Client) Probe(ctx context.Context, r Request) (*pb.Capabilities, error)
 		return nil, err
 	}
 	p := &prober{client: c, e: e, r: r, out: &pb.Capabilities{Endpoint: e.name, Model: r.Model, Api: r.API, Usage: &pb.Usage{}}}
+	if list, err := c.models(ctx, e); err == nil {
+		e.learn(list) // a checkpoint may have been loaded since
+	}
 	p.d = c.dialectOf(ctx, e)
 	p.lists(ctx)
 	if err := p.answers(ctx); err != nil {

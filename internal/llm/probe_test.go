@@ -208,6 +208,23 @@ func summary(found *pb.Capabilities) string {
 	return strings.Join(parts, " ")
 }
 
+// TestProbeOfNewModel: a model that was loaded after the first call is found, with its context.
+func TestProbeOfNewModel(t *testing.T) {
+	t.Parallel()
+	s := serve(t, choose("a b c", "d e f"))
+	s.models = `{"data":[{"id":"own","owned_by":"vllm","max_model_len":100}]}`
+	c, r := newClient(t, settings()), request(s.endpoint(), 1)
+	if _, err := c.Complete(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	s.models = `{"data":[{"id":"own","owned_by":"vllm","max_model_len":100},{"id":"new","owned_by":"vllm","max_model_len":200}]}`
+	r.Model = "new"
+	found, err := c.Probe(t.Context(), r)
+	if err != nil || found.GetContext() != 200 || !strings.Contains(summary(found), "model=y") {
+		t.Errorf("%v, context %d, %s", err, found.GetContext(), summary(found))
+	}
+}
+
 // TestProbeOfNobody: a server that is not there is an error, one that goes away leaves what is not known.
 func TestProbeOfNobody(t *testing.T) {
 	t.Parallel()

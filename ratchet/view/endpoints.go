@@ -14,19 +14,31 @@ func Endpoints(found []*pb.Capabilities, p Paint) string {
 	}
 	var b strings.Builder
 	b.WriteString("\n" + p.Bold("endpoints") + ", as they were found before the first trajectory\n")
+	models := map[string][]string{} // by what is the same of them
+	var texts []string
 	for _, f := range found {
-		b.WriteString(Endpoint(f) + "\n")
+		text := skills(f)
+		if models[text] == nil {
+			texts = append(texts, text)
+		}
+		models[text] = append(models[text], Safe(f.GetModel()))
+	}
+	for _, text := range texts {
+		b.WriteString(strings.Join(models[text], ", ") + text + "\n")
 	}
 	return b.String()
 }
 
 // Endpoint prints what one can, cannot and may do.
-func Endpoint(f *pb.Capabilities) string {
+func Endpoint(f *pb.Capabilities) string { return Safe(f.GetModel()) + skills(f) }
+
+// skills is the same without the model.
+func skills(f *pb.Capabilities) string {
 	words := map[pb.Support][]string{}
 	for _, c := range f.GetFound() {
 		words[c.GetSupport()] = append(words[c.GetSupport()], Safe(c.GetName()))
 	}
-	text := fmt.Sprintf("%s at %s", Safe(f.GetModel()), Safe(f.GetEndpoint()))
+	text := " at " + Safe(f.GetEndpoint())
 	if f.GetServer() != "" {
 		text += " (" + Safe(f.GetServer()) + ")"
 	}
