@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"flag"
 	"net"
 	"os"
@@ -99,7 +100,7 @@ func upgrade(t *testing.T, s site, archive string, want outcome, calls int) {
 	}
 	s.finish(t, conn)
 	t.Logf("%d calls under the older version, then %v", before, s.course)
-	same(t, want, s.outcome(t, conn))
+	same(t, asTold(t, want), asTold(t, s.outcome(t, conn)))
 	s.course.checkJobs(t)
 	// The journal of a store older than 30 days is empty: the trajectories in flight begin anew.
 	const longest = 20
@@ -109,6 +110,36 @@ func upgrade(t *testing.T, s site, archive string, want outcome, calls int) {
 	if code := up.stop(syscall.SIGTERM, 20*time.Second); code != 0 {
 		t.Errorf("ratchet up exits with %d when it is asked to stop, want 0", code)
 	}
+}
+
+// asTold is an outcome without what trajectories of an older version do not tell: how many candidates were no action.
+func asTold(t *testing.T, o outcome) outcome {
+	t.Helper()
+	var ledger any
+	if err := json.Unmarshal([]byte(o.Ledger), &ledger); err != nil {
+		t.Fatal(err)
+	}
+	var strip func(any)
+	strip = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				strip(e)
+			}
+		case map[string]any:
+			delete(v, "candidates")
+			for _, e := range v {
+				strip(e)
+			}
+		}
+	}
+	strip(ledger)
+	text, err := json.MarshalIndent(ledger, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Ledger = string(text)
+	return o
 }
 
 func (s site) answeredBefore(t *testing.T) int {
