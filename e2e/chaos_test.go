@@ -27,7 +27,7 @@ func TestChaos(t *testing.T) {
 			s := newSite(t)
 			s.course.pace, s.course.judging = 2*latency, 2*latency
 			o := newOrdeal(t, s, seed+uint64(course),
-				"coordinator", "coordinator", "rollout-worker", "rollout-worker", "rank-worker", "rank-worker", "trainer-bridge", "evaluator")
+				"coordinator", "coordinator", "rollout-worker", "rollout-worker", "rank-worker", "rank-worker", "trainer-bridge", "trainer-bridge", "evaluator")
 			defer func() { total.add(o.tally) }()
 			o.suffer(min(perCourse, *chaosFaults-total.faults()))
 			o.finish(want)

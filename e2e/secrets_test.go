@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/ratchet-rl/ratchet/internal/blob"
 	"github.com/ratchet-rl/ratchet/internal/bus"
 )
@@ -73,6 +75,7 @@ func TestSecrets(t *testing.T) {
 	}
 	s.scanBus(t, conn, secrets)
 	s.scanBlobs(t, secrets)
+	secrets.absent(t, "the run's archive", s.exported(t))
 	conn.Close()
 	for i := range all {
 		p := all[len(all)-1-i] // the server last
@@ -95,6 +98,30 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("of the installation's files %q hold a secret, want only the key's own", found)
 	}
 	t.Logf("%d logs (%d of their lines quote the endpoint's refusal), %d forms of %d secrets", len(all), quoted, len(secrets.forms), secrets.count)
+}
+
+// exported is the run's archive, unpacked.
+func (s site) exported(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run.ratchet")
+	if out, err := ratchet(t, s.config, "export", runName, "-f", path); err != nil {
+		t.Fatalf("export: %v\n%s", err, out)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unzipped, err := zstd.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unzipped.Close()
+	data, err := io.ReadAll(unzipped)
+	if err != nil || len(data) < 100<<10 {
+		t.Fatalf("an archive of %d bytes: %v", len(data), err)
+	}
+	return data
 }
 
 // scanBus reads every message of every stream and bucket.

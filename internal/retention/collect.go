@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +47,11 @@ type collector struct {
 // Collect deletes blobs older than grace that nobody points at; a dry one only says which.
 func (p Pruner) Collect(ctx context.Context, grace time.Duration, dry bool) (Collected, error) {
 	c := &collector{Pruner: p, old: map[string]blob.Object{}, unfinished: map[string]bool{}}
-	before := time.Now().Add(-grace)
+	now, err := c.now(ctx)
+	if err != nil {
+		return Collected{}, fmt.Errorf("collect blobs: ask the store for the time: %w", err)
+	}
+	before := now.Add(-grace)
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return c.list(ctx, before) }, c.specs, c.claims, c.indexes,
 	} {
@@ -67,6 +72,16 @@ func (p Pruner) Collect(ctx context.Context, grace time.Duration, dry bool) (Col
 		}
 	}
 	return out, nil
+}
+
+// now by the store's clock, which dates the blobs: were this machine's ahead, it would take young ones for old.
+func (p Pruner) now(ctx context.Context) (time.Time, error) {
+	key := "events/now-" + rand.Text() // left behind by a crash it is collected as any other
+	if _, err := p.Blobs.PutIfAbsent(ctx, key, strings.NewReader("now"), 3); err != nil {
+		return time.Time{}, err
+	}
+	object, err := p.Blobs.Stat(ctx, key)
+	return object.Modified, errors.Join(err, p.Blobs.Delete(ctx, key))
 }
 
 // list notes the old blobs. It comes first: what is pointed at later was put later, or is young again.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -278,6 +279,47 @@ func TestCollect(t *testing.T) {
 			}
 		}
 	})
+}
+
+// behind is a store whose clock is behind this machine's.
+type behind struct {
+	blob.Store
+	by time.Duration
+}
+
+func (b behind) Stat(ctx context.Context, key string) (blob.Object, error) {
+	o, err := b.Store.Stat(ctx, key)
+	o.Modified = o.Modified.Add(-b.by)
+	return o, err
+}
+
+func (b behind) List(ctx context.Context, prefix string) iter.Seq2[blob.Object, error] {
+	return func(yield func(blob.Object, error) bool) {
+		for o, err := range b.Store.List(ctx, prefix) {
+			o.Modified = o.Modified.Add(-b.by)
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestCollectByTheStoresClock: a clock of this machine that is weeks ahead makes no young blob old.
+func TestCollectByTheStoresClock(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.put("events/young", "young")
+	s.put("events/old", "old")
+	s.age("events/old")
+	s.Blobs = behind{s.Blobs, 30 * 24 * time.Hour}
+	collected, err := s.Collect(s.ctx, grace, false)
+	s.must(err)
+	if want := []string{"events/old"}; !slices.Equal(collected.Keys, want) {
+		t.Errorf("collected %q, want %q", collected.Keys, want)
+	}
+	if keys := s.keys(); !slices.Equal(keys, []string{"events/young"}) {
+		t.Errorf("left %q", keys)
+	}
 }
 
 // blob makes a blob that something may point at, and says whether it is to stay.
