@@ -20,12 +20,15 @@ const (
 	attempts     = 12
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 3 * time.Second
+	// proof is how often in a row the same refusal must cut a request off to be about this one, and not about another that
+	// is refused again and again beside it.
+	proof = 3
 )
 
 // retry tries until the server answers: no answer is no refusal. What is tried must be safe to do twice.
 func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error {
 	var err error
-	denied := ""
+	denied, times := "", 0
 	for attempt := range attempts {
 		if attempt > 0 {
 			if waitErr := wait(ctx, backoff(attempt)); waitErr != nil {
@@ -37,10 +40,12 @@ func (c *Conn) retry(ctx context.Context, try func(context.Context) error) error
 			return c.blame(deaf)
 		}
 		if cut := (violation{}); errors.As(err, &cut) {
-			if cut.about() == denied { // the same again: it is about this
+			if times++; cut.about() != denied {
+				denied, times = cut.about(), 1
+			}
+			if times == proof {
 				return c.blame(fmt.Errorf("%w: %w", ErrDenied, cut))
 			}
-			denied = cut.about()
 			continue
 		}
 		switch {
